@@ -1,0 +1,51 @@
+"""Addresses, secrets and places, from `THORAX_*` variables; read once at an entry point and passed down.
+
+On one machine `thorax.stack.environment` fills these variables from the running stack; on Kubernetes
+they come from ConfigMaps and Secrets. Nothing here has a default password.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+Weights = Annotated[Path | None, NoDecode]
+
+
+class Settings(BaseSettings):
+    """Where things are and who we are."""
+
+    model_config = SettingsConfigDict(env_prefix="THORAX_", frozen=True, extra="ignore")
+
+    home: Path = Path(".thorax")
+    """Everything the one-machine stack keeps."""
+    data: Path = Path("../shared/data")
+    """Real sample images, where they are present."""
+    weights: Weights = None
+    """A file, or a folder of `<architecture>*.pt`, with ImageNet weights."""
+    allow_download: bool = False
+    """Whether torchvision may download weights."""
+    actor: str = ""
+    """Who acts, for the audit record: an MLflow user or a workload's name."""
+    pseudonym_key: SecretStr | None = None
+    """Key of the patient pseudonyms (hex); without one, `home/pseudonym.key` is made and used."""
+
+    mlflow_uri: str = ""
+    mlflow_username: str = ""
+    mlflow_password: SecretStr = SecretStr("")
+
+    s3_endpoint: str = ""
+    s3_access_key: str = ""
+    s3_secret_key: SecretStr = SecretStr("")
+
+    serving_url: str = ""
+    """TorchServe's inference address."""
+    management_url: str = ""
+    """TorchServe's management address: loopback only."""
+    serving_keys: Path | None = None
+    """TorchServe's key file, with the inference and management tokens."""
+
+    max_image_bytes: int = Field(default=64 * 2**20, gt=0)
+    max_image_pixels: int = Field(default=60_000_000, gt=0)
+    http_timeout_s: float = Field(default=30.0, gt=0)
