@@ -1,0 +1,44 @@
+# `make` alone lists what there is. Every target sets up what it needs; a second run does no set-up work.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+BIN := .venv/bin
+export THORAX_DATA ?= ../shared/data
+export THORAX_HOME ?= .thorax
+export MLFLOW_DISABLE_TELEMETRY := true
+export DO_NOT_TRACK := 1
+DATA ?=
+
+.PHONY: help setup demo test check e2e bench up down goldens lock
+
+help: ## print the targets, one line each
+	@grep -hE '^[a-z0-9-]+:.*?## ' $(MAKEFILE_LIST) | awk -F':.*?## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+setup: ## install everything into .venv (the other targets do it when needed)
+	@infra/setup.sh
+
+demo: setup ## the whole loop on one machine; DATA=folder for real images
+	@$(BIN)/thorax demo $(if $(DATA),--data $(DATA))
+
+test: setup ## the tests that need no server, under ten minutes on two cores
+	@$(BIN)/pytest -m "not e2e" $(ARGS)
+
+check: setup ## lint, format, types, import direction
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports --no-cache
+
+e2e: setup ## the tests that start real servers and kill them
+	@$(BIN)/pytest -m e2e tests/e2e $(ARGS)
+
+bench: setup ## measure speed, write benchmarks/results/*.json
+	@for file in benchmarks/bench_*.py; do $(BIN)/python $$file || exit 1; done
+
+up: setup ## start the one-machine stack and print its addresses
+	@$(BIN)/thorax up
+
+down: ## stop the one-machine stack
+	@if [ -x $(BIN)/thorax ]; then $(BIN)/thorax down; fi
+
+goldens: setup ## rewrite the golden files; read the diff before you commit it
+	@$(BIN)/pytest -q --update-goldens -m "not e2e" tests/pipelines tests/serving
+
+lock: setup ## resolve requirements.in into requirements.lock (versions and hashes, no addresses)
+	@.tools/bin/uv pip compile requirements.in --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet --upgrade -o requirements.lock

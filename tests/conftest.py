@@ -1,0 +1,46 @@
+"""Shared by all tests: one thread for tiny tensors, the golden option, and where real images are."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("DO_NOT_TRACK", "1")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--update-goldens", action="store_true", help="rewrite the golden files")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_thread() -> None:
+    """Tiny convolutions run several times faster without threads."""
+    import torch
+
+    torch.set_num_threads(1)
+
+
+@pytest.fixture
+def update_goldens(request: pytest.FixtureRequest) -> bool:
+    return bool(request.config.getoption("--update-goldens"))
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real sample images; the test is skipped, aloud, where there is none."""
+    place = Path(os.environ.get("THORAX_DATA", "../shared/data"))
+    if not (place / "xray3" / "manifest.csv").is_file():
+        pytest.skip(f"no real images at {place}: set THORAX_DATA")
+    return place.resolve()
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty THORAX_HOME of the test's own, and no THORAX_* variable from outside."""
+    for name in list(os.environ):
+        if name.startswith(("THORAX_", "MLFLOW_TRACKING")) and name != "THORAX_DATA":
+            monkeypatch.delenv(name)
+    place = tmp_path / "home"
+    monkeypatch.setenv("THORAX_HOME", str(place))
+    return place

@@ -1,0 +1,135 @@
+"""What the demo works on: the phantom, or a folder of real images, each with unshifted and shifted traffic.
+
+Shifted traffic stands for a new device at the door; its labels arrive later and join the retraining data.
+"""
+
+import csv
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from imaging.errors import NotFoundError
+
+Note = Callable[[str], None]
+PHANTOM_PATIENTS = 345
+SHIFTED_PATIENTS = 130
+SHIFTED_IMAGES = 200
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Material:
+    """Where the demo's images are."""
+
+    source: Path
+    labels: Path
+    keep_split: bool
+    recipe: str
+    first_ten: Sequence[Path]
+    shifted: Sequence[Path]
+    retrain_source: Path
+    retrain_labels: Path
+    told: str
+
+
+def phantom_material(place: Path, note: Note) -> Material:
+    """Write the synthetic radiographs: one hospital to train on, unseen patients to ask about, a shifted device."""
+    from imaging.data.phantom import write_phantom
+
+    note("drawing synthetic radiographs")
+    site_a, unseen, site_b = place / "images" / "site-a", place / "unseen", place / "images" / "site-b"
+    if not (place / "images" / "labels.csv").is_file():
+        write_phantom(site_a, patients=PHANTOM_PATIENTS, seed=1)
+        write_phantom(unseen, patients=12, seed=2)
+        write_phantom(site_b, patients=SHIFTED_PATIENTS, seed=3, site="B", device_shift=0.9)
+        _merge_tables(place / "images" / "labels.csv", [site_a, site_b])
+    shifted = _files(site_b)
+    return Material(
+        source=site_a,
+        labels=site_a / "labels.csv",
+        keep_split=False,
+        recipe="mobilenetv2_phantom",
+        first_ten=_files(unseen)[:10],
+        shifted=shifted[:SHIFTED_IMAGES],
+        retrain_source=place / "images",
+        retrain_labels=place / "images" / "labels.csv",
+        told=f"{len(_files(site_a))} DICOM files of {PHANTOM_PATIENTS} synthetic patients at site A",
+    )
+
+
+def real_material(place: Path, folder: Path, note: Note) -> Material:
+    """Use a folder of real images with a `manifest.csv`; draw the shifted device by changing copies of them."""
+    manifest = folder / "manifest.csv"
+    if not manifest.is_file():
+        raise NotFoundError(f"no manifest.csv in {folder}: expected columns file, label, patient_id, split")
+    rows = list(csv.DictReader(manifest.open(newline="")))
+    combined = place / "combined"
+    if not (combined / "labels.csv").is_file():
+        note("imitating a new device on copies of training images")
+        _write_shifted_copies(folder, [row for row in rows if row["split"] == "train"][:: max(1, len(rows) // 320)], combined)
+        _write_combined_table(folder, rows, combined)
+    dicom = sorted((folder.parent / "dicom").glob("*.dcm"))
+    test = [folder / row["file"] for row in rows if row["split"] == "test"]
+    return Material(
+        source=folder,
+        labels=manifest,
+        keep_split=True,
+        recipe="mobilenetv2_xray3",
+        first_ten=[*dicom, *test[:: max(1, len(test) // (10 - len(dicom)))]][:10],
+        shifted=_files(combined / "new-device")[:SHIFTED_IMAGES],
+        retrain_source=combined,
+        retrain_labels=combined / "labels.csv",
+        told=f"{len(rows)} real radiographs with a patient-level split",
+    )
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.suffix in {".dcm", ".png", ".jpg"})
+
+
+def _merge_tables(out: Path, folders: Sequence[Path]) -> None:
+    """Write one label table for several phantom folders; a site's patients stay its own."""
+    merged: list[dict[str, str]] = []
+    for folder in folders:
+        with (folder / "labels.csv").open(newline="") as file:
+            merged += [
+                {**row, "file": f"{folder.name}/{row['file']}", "patient_id": f"{folder.name}-{row['patient_id']}"}
+                for row in csv.DictReader(file)
+            ]
+    _write_table(out, merged)
+
+
+def _write_shifted_copies(folder: Path, rows: Sequence[dict[str, str]], combined: Path) -> None:
+    """A device with another curve and less contrast: v -> 0.25 + 0.55 v ** 1.6, in grey values of [0, 1]."""
+    import numpy as np
+    from PIL import Image
+
+    place = combined / "new-device"
+    place.mkdir(parents=True, exist_ok=True)
+    for index, row in enumerate(rows):
+        with Image.open(folder / row["file"]) as image:
+            values = np.asarray(image.convert("L"), dtype=np.float32) / 255
+        shifted = (255 * (0.25 + 0.55 * values**1.6)).astype(np.uint8)
+        Image.fromarray(shifted).save(place / f"{index:04d}.png")
+    _write_table(
+        place / "labels.csv", [{**row, "file": f"new-device/{index:04d}.png"} for index, row in enumerate(rows)]
+    )
+
+
+def _write_combined_table(folder: Path, rows: Sequence[dict[str, str]], combined: Path) -> None:
+    (combined / "original").unlink(missing_ok=True)
+    (combined / "original").symlink_to(folder.resolve(), target_is_directory=True)
+    with (combined / "new-device" / "labels.csv").open(newline="") as file:
+        shifted = list(csv.DictReader(file))
+    _write_table(combined / "labels.csv", [{**row, "file": f"original/{row['file']}"} for row in rows] + shifted)
+
+
+def _write_table(path: Path, rows: Sequence[dict[str, str]]) -> None:
+    from imaging.atomic import write_text
+
+    names = list(rows[0])
+    lines = [",".join(names), *(",".join(_quote(row.get(name) or "") for name in names) for row in rows)]
+    write_text(path, "\n".join(lines) + "\n")
+
+
+def _quote(value: str) -> str:
+    return '"' + value.replace('"', '""') + '"' if any(c in value for c in ',"\n') else value
