@@ -1,0 +1,110 @@
+"""The Ed25519 key that signs the record: made on first use, kept with mode 0600, never replaced.
+
+The cryptography package is imported where it is used, so that command-line help stays quick.
+"""
+
+import hashlib
+import os
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from audit.errors import DamagedLogError, ForeignWitnessError
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+KEY_NAME = "signing.key"
+KEY_BYTES = 32
+
+
+def load_or_create_key(folder: Path, witness_key: Path, *, is_new: bool) -> "Ed25519PrivateKey":
+    """Return the signing key of `folder`; for a new log make it, and its public half at `witness_key`.
+
+    Raises:
+        ForeignWitnessError: when the witness knows another key: the log was swapped, or its key deleted.
+    """
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    path = folder / KEY_NAME
+    if not path.exists():
+        if witness_key.exists() or not is_new:
+            raise ForeignWitnessError(
+                f"no {KEY_NAME} in the audit folder, but its database or {witness_key.parent} knows an older log: "
+                "put the key back, or name an empty folder in THORAX_AUDIT_WITNESS"
+            )
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        _create(path, Ed25519PrivateKey.generate().private_bytes_raw(), mode=0o600)
+    key = Ed25519PrivateKey.from_private_bytes(_read(path))
+    public = public_bytes(key)
+    if is_new and not witness_key.exists():
+        witness_key.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        _create(witness_key, public.hex().encode() + b"\n", mode=0o644)
+    if load_public_key(witness_key) != public:
+        raise ForeignWitnessError(
+            f"{witness_key.parent} witnesses a log with another key: name this log's own folder in THORAX_AUDIT_WITNESS"
+        )
+    return key
+
+
+def public_bytes(key: "Ed25519PrivateKey") -> bytes:
+    """Return the 32 raw bytes of the public half."""
+    return key.public_key().public_bytes_raw()
+
+
+def load_public_key(path: Path) -> bytes:
+    """Read a public key as the witness keeps it: hexadecimal text.
+
+    Raises:
+        DamagedLogError: when the file is absent or is no key.
+    """
+    try:
+        raw = bytes.fromhex(path.read_text().strip())
+    except (OSError, ValueError) as error:
+        raise DamagedLogError(f"no public key at {path}: expected 64 hexadecimal digits") from error
+    if len(raw) != KEY_BYTES:
+        raise DamagedLogError(f"{path} holds {len(raw)} bytes, a public key has {KEY_BYTES}")
+    return raw
+
+
+def signature_holds(public: bytes, signature_hex: str, text: str) -> bool:
+    """Tell whether `signature_hex` is the signature of `text` by the key with the half `public`."""
+    from cryptography.exceptions import InvalidSignature
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+    try:
+        raw = bytes.fromhex(signature_hex)
+        Ed25519PublicKey.from_public_bytes(public).verify(raw, text.encode())
+    except (InvalidSignature, ValueError):
+        return False
+    # `fromhex` forgives spaces and capitals; a stored signature has one spelling.
+    return raw.hex() == signature_hex
+
+
+def fingerprint(public: bytes) -> str:
+    """Return a short name of a public key, for people to compare."""
+    return hashlib.sha256(public).hexdigest()[:16]
+
+
+def _read(path: Path) -> bytes:
+    raw = path.read_bytes()
+    if len(raw) != KEY_BYTES:
+        raise DamagedLogError(f"{KEY_NAME} holds {len(raw)} bytes, a signing key has {KEY_BYTES}")
+    return raw
+
+
+def _create(path: Path, data: bytes, *, mode: int) -> None:
+    """Write `path` whole, unless another process was first; its file then stands."""
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    try:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        try:
+            os.link(temporary, path)
+        except FileExistsError:
+            return
+    finally:
+        temporary.unlink(missing_ok=True)

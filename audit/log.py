@@ -1,0 +1,135 @@
+"""`AuditLog`: append, read, verify, export; and `record`, which appends to the default log."""
+
+import os
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from audit.errors import DamagedLogError
+from audit.event import AuditEvent, canonical, checked_action, checked_details, sha256_hex, utc_text
+from audit.keys import load_or_create_key, load_public_key, public_bytes
+from audit.store import EventStore, Row, private_folder
+from audit.verification import Verification, event_of, verify_rows
+from audit.witness import Witness, genesis_hash, head_text
+
+DATABASE_NAME = "audit.db"
+
+
+class AuditLog:
+    """One log: a folder with the database and the signing key, and a witness folder beside it or elsewhere.
+
+    Safe with any number of processes and threads, each with its own object or sharing one.
+    """
+
+    def __init__(self, path: Path, *, witness: Path | None = None) -> None:
+        """Name the log; nothing is written before the first append.
+
+        Args:
+            path: Folder of `audit.db` and `signing.key`.
+            witness: Folder of the signed heads; else `THORAX_AUDIT_WITNESS`, else `<path>-witness`.
+        """
+        self.path = path
+        named = os.environ.get("THORAX_AUDIT_WITNESS")
+        self.witness = Witness(witness or (Path(named) if named else path.with_name(f"{path.name}-witness")))
+        self._store = EventStore(path / DATABASE_NAME)
+
+    def append(self, action: str, *, actor: str, subject: str, details: Mapping[str, Any] | None = None) -> AuditEvent:
+        """Add one event; it is on the disk, signed and witnessed when this returns.
+
+        Args:
+            action: One of `Action`.
+            actor: Who did it: a user of the registry or a workload's name.
+            subject: What it was done to: a digest, a version, a run.
+            details: Figures and reasons, as JSON; no secret and nothing of a patient.
+
+        Raises:
+            AuditError: for an unknown action, unfit details, a busy or damaged log.
+        """
+        action, plain = checked_action(action), checked_details(details or {})
+        private_folder(self.path)
+        is_new = not self._store.path.exists()
+        key = load_or_create_key(self.path, self.witness.public_key_path, is_new=is_new)
+        public = public_bytes(key)
+        self.witness.begin(key, is_new=is_new)
+
+        def build(last: Row | None) -> Row:
+            event = AuditEvent(
+                seq=last.seq + 1 if last else 1,
+                time=utc_text(),
+                actor=actor,
+                action=action,
+                subject=subject,
+                details=plain,
+                previous_hash=last.hash if last else genesis_hash(public),
+            )
+            digest = sha256_hex(event.text)
+            signature = key.sign(head_text(event.seq, digest).encode()).hex()
+            values = (event.seq, event.time, actor, action, subject, canonical(plain), event.previous_hash)
+            return Row(*values, digest, signature)
+
+        row = self._store.append(build)
+        self.witness.add(row.seq, row.hash, row.signature)
+        return event_of(row)
+
+    def events(
+        self,
+        action: str | None = None,
+        subject: str | None = None,
+        since: datetime | None = None,
+        limit: int | None = None,
+    ) -> list[AuditEvent]:
+        """Return events, oldest first; with `limit`, the newest that many. Reading does not verify."""
+        asked = {"action = ?": action, "subject = ?": subject, "time >= ?": utc_text(since) if since else None}
+        conditions = {text: value for text, value in asked.items() if value is not None}
+        where = ("WHERE " + " AND ".join(conditions)) if conditions else ""
+        order = "ORDER BY seq DESC" + ("" if limit is None else f" LIMIT {max(0, int(limit))}")
+        rows = list(self._store.rows(f"{where} {order}", tuple(conditions.values())))
+        return [_readable(row) for row in reversed(rows)]
+
+    def verify(self) -> Verification:
+        """Prove that no record was changed, inserted, moved, removed or cut off, or name the first that was."""
+        if not self.witness.public_key_path.exists() and not self._store.path.exists():
+            return Verification(ok=True, checked=0)
+        try:
+            public = load_public_key(self.witness.public_key_path)
+            heads = self.witness.read(public)
+            found = verify_rows(self._store.rows("ORDER BY seq"), public, heads.hashes)
+            missing = self._store.missing_triggers()
+        except DamagedLogError as error:
+            return Verification(ok=False, checked=0, problem=str(error))
+        if found.ok and heads.problem:
+            return Verification(ok=False, checked=found.checked, problem=heads.problem)
+        if found.ok and missing:
+            problem = f"the database lost its append-only rules: {', '.join(missing)}"
+            return Verification(ok=False, checked=found.checked, problem=problem)
+        return found
+
+    def export(self, path: Path) -> Path:
+        """Write a self-verifying copy to `path` (a page where it ends in .html, else JSON lines) and return it."""
+        from audit.export import write_export
+
+        key = load_or_create_key(self.path, self.witness.public_key_path, is_new=False)
+        write_export(path, self._store.rows("ORDER BY seq"), key, self.witness)
+        return path
+
+
+def default_folder() -> Path:
+    """`THORAX_AUDIT`, else `audit` in `THORAX_HOME` (`.thorax` where unset)."""
+    named = os.environ.get("THORAX_AUDIT")
+    return Path(named) if named else Path(os.environ.get("THORAX_HOME") or ".thorax") / "audit"
+
+
+def record(
+    action: str, *, subject: str, details: Mapping[str, Any] | None = None, actor: str | None = None
+) -> AuditEvent:
+    """Append to the default log; `actor` is `THORAX_ACTOR` where absent, else `system`."""
+    who = actor or os.environ.get("THORAX_ACTOR") or "system"
+    return AuditLog(default_folder()).append(action, actor=who, subject=subject, details=details)
+
+
+def _readable(row: Row) -> AuditEvent:
+    try:
+        return event_of(row)
+    except ValueError as error:
+        raise DamagedLogError(f"record {row.seq} has details that are no JSON: run `thorax audit verify`") from error
