@@ -1,0 +1,94 @@
+"""Disease as air replaced: lobar consolidation (pneumonia), peripheral ground glass on both sides (covid).
+
+`fill` in [0, 1] is the part of the lung's air that is gone; borders of heart and diaphragm vanish by
+themselves where the lung beside them is filled. Everybody may also have a little haze or a basal band
+that means nothing, so that no single grey value tells the classes apart.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from imaging.data.phantom.anatomy import AIR, Chest, Lung
+from imaging.data.phantom.grid import PATCHES, Array, ramp, texture
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Lobe:
+    """Where a lobe shows in a frontal picture: centre and half axes, and its fissure where one is seen."""
+
+    side: int
+    across: float
+    height: float
+    half_width: float
+    half_height: float
+    above: float | None = None
+    """Nothing below this height: the horizontal fissure."""
+    below: float | None = None
+    """Nothing above this height."""
+
+
+LOBES = (
+    Lobe(side=-1, across=0.3, height=-0.34, half_width=0.24, half_height=0.3, above=-0.1),
+    Lobe(side=-1, across=0.27, height=0.16, half_width=0.24, half_height=0.2, below=-0.09),
+    Lobe(side=-1, across=0.4, height=0.32, half_width=0.28, half_height=0.26),
+    Lobe(side=1, across=0.3, height=-0.22, half_width=0.24, half_height=0.36),
+    Lobe(side=1, across=0.42, height=0.34, half_width=0.27, half_height=0.27),
+)
+
+
+def attenuation(chest: Chest, label: str, severity: float, rng: np.random.Generator) -> Array:
+    """Return the attenuation (S, S) of a chest with disease `label` of `severity` in [0, 1]."""
+    total = chest.tissue.copy()
+    ragged = texture(rng, chest.grid.size, PATCHES)
+    lobe = LOBES[int(rng.integers(len(LOBES)))]
+    shares = rng.uniform(0.65, 1.0, 2)
+    nuisance = rng.uniform(0, 1, 4)
+    for lung, share in zip(chest.lungs, shares, strict=True):
+        rough = ragged[:, lung.columns]
+        marks = chest.vessels[:, lung.columns]
+        left = 1 - _harmless(lung, rough, nuisance)
+        if label == "pneumonia" and lobe.side == lung.side:
+            left *= 1 - _consolidation(lung, lobe, rough, marks, severity)
+        elif label == "covid":
+            left *= 1 - _ground_glass(lung, rough, severity * share, rng)
+        air = lung.air * left
+        total[:, lung.columns] -= air * (np.float32(AIR) - marks)
+    return total
+
+
+def _consolidation(lung: Lung, lobe: Lobe, rough: Array, marks: Array, severity: float) -> Array:
+    """Dense, ragged, bounded by a fissure where there is one; bronchi stay open and show dark."""
+    reach = 0.62 + 0.5 * severity
+    a = (lung.across - np.float32(lobe.across)) * np.float32(1 / (lobe.half_width * reach))
+    b = (lung.height - np.float32(lobe.height)) * np.float32(1 / (lobe.half_height * reach))
+    inside = ramp(1 - a * a - b * b + np.float32(0.3) * rough, 0.75)
+    if lobe.above is not None:
+        inside *= ramp(np.float32(lobe.above) + np.float32(0.05) * lung.across - lung.height, 0.02)
+    if lobe.below is not None:
+        inside *= ramp(lung.height - np.float32(lobe.below), 0.03)
+    strength = 0.14 + 0.72 * severity
+    return inside * (np.float32(strength) * (1 - np.float32(0.8) * np.clip(marks, 0, 0.4)))
+
+
+def _ground_glass(lung: Lung, rough: Array, severity: float, rng: np.random.Generator) -> Array:
+    """Hazy patches along the chest wall, most in the middle and lower zones; vessels still show through."""
+    centre = np.float32(rng.normal(0.12, 0.08))
+    wall = (np.float32(0.17 + 0.1 * severity) - lung.periphery) * np.float32(1 / 0.22)
+    zone = np.exp(-(((lung.height - centre) * np.float32(1 / 0.42)) ** 2))
+    patches = np.float32(0.3) + np.float32(0.7) * ramp(rough * np.float32(0.8) + np.float32(0.3 + 0.4 * severity), 0.8)
+    strength = 0.2 + 0.72 * severity
+    return ramp(wall, 0.8) * zone * patches * np.float32(strength)
+
+
+def _harmless(lung: Lung, rough: Array, nuisance: np.ndarray) -> Array:
+    """What healthy pictures have too: uneven aeration, sometimes a hazy base or a band of collapse."""
+    amount = 0.05 + 0.07 * float(nuisance[0])
+    fill = np.float32(amount) * ramp(rough, 2.0)
+    if nuisance[1] < 0.3:
+        fill = fill + np.float32(0.35 * nuisance[2]) * ramp(lung.height - np.float32(0.15), 0.4) * ramp(rough + 1, 2.0)
+    if nuisance[3] < 0.2 and (nuisance[0] < 0.5) == (lung.side < 0):
+        line = lung.height - np.float32(0.34) + np.float32(0.15) * lung.across
+        band = np.exp(-((line * np.float32(1 / 0.018)) ** 2)) * ramp(lung.across - np.float32(0.2), 0.1)
+        fill = fill + np.float32(0.3) * band
+    return np.clip(fill, 0, 0.8)
