@@ -1,0 +1,194 @@
+"""A dataset version on disk: packed images, one table, one manifest; its name ends in its digest.
+
+`images.npy` (N, S, S) uint8 · `table.parquet` one row an image · `manifest.json` schema, classes,
+counts and digests · `ingest_report.json` and `.html`. No name, identifier or date of a patient.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from imaging.atomic import write_text
+from imaging.data.statistics import STATISTICS
+from imaging.errors import DataError, NotFoundError
+
+SCHEMA_VERSION = 1
+TEXT_COLUMNS = (
+    "label",
+    "patient",
+    "view",
+    "sex",
+    "age_band",
+    "site",
+    "manufacturer",
+    "modality",
+    "source",
+    "split_hint",
+)
+COLUMNS = (*TEXT_COLUMNS, "rows", "columns", "pixel_sha256", *STATISTICS)
+IMAGES, TABLE, MANIFEST = "images.npy", "table.parquet", "manifest.json"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Dataset:
+    """A loaded dataset version. The images stay on disk until they are looked at."""
+
+    path: Path
+    images: np.ndarray = field(repr=False)
+    """(N, S, S) uint8, memory-mapped."""
+    labels: np.ndarray = field(repr=False)
+    """(N,) int64, indices into `classes`."""
+    patients: np.ndarray = field(repr=False)
+    """(N,) keyed hashes."""
+    classes: tuple[str, ...]
+    size: int
+    digest: str
+    manifest: dict[str, Any] = field(repr=False)
+    _table: Mapping[str, np.ndarray] = field(repr=False)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def column(self, name: str) -> np.ndarray:
+        """Return one column of the table, (N,).
+
+        Raises:
+            NotFoundError: a column that is not there; the message lists those that are.
+        """
+        if name not in self._table:
+            raise NotFoundError(f"no column {name!r}; there are: {', '.join(self._table)}")
+        return self._table[name]
+
+
+def load_dataset(path: Path, *, check_digest: bool = False) -> Dataset:
+    """Load a dataset version.
+
+    Args:
+        path: The folder that ingest wrote.
+        check_digest: Read every byte again and compare; without it only names, sizes and shapes are.
+
+    Raises:
+        NotFoundError: nothing there. DataError: incomplete, of an unknown schema, or changed since it was written.
+    """
+    manifest = _manifest(path)
+    classes, size, count = tuple(manifest["classes"]), int(manifest["size"]), int(manifest["images"])
+    try:
+        images = np.load(path / IMAGES, mmap_mode="r", allow_pickle=False)
+        table = _read_table(path / TABLE)
+    except (OSError, ValueError) as error:
+        raise DataError(f"the dataset {path.name} is incomplete: {type(error).__name__}; ingest it again") from error
+    if images.shape != (count, size, size) or images.dtype != np.uint8 or len(table["label"]) != count:
+        raise DataError(f"the dataset {path.name} does not hold the {count} images its manifest names")
+    if tuple(sorted(set(table["label"].tolist()))) != classes:
+        raise DataError(f"the labels of the dataset {path.name} are not the classes its manifest names")
+    if check_digest and (pixels_digest(images), table_digest(table)) != (manifest["pixels"], manifest["table"]):
+        raise DataError(f"the dataset {path.name} was changed after it was written; ingest it again")
+    return Dataset(
+        path=path,
+        images=images,
+        labels=np.searchsorted(np.array(classes), table["label"]).astype(np.int64),
+        patients=table["patient"],
+        classes=classes,
+        size=size,
+        digest=manifest["digest"],
+        manifest=manifest,
+        _table=table,
+    )
+
+
+def _manifest(path: Path) -> dict[str, Any]:
+    try:
+        manifest = json.loads((path / MANIFEST).read_text())
+    except FileNotFoundError as error:
+        raise NotFoundError(
+            f"no dataset at {path.name}: there is no {MANIFEST}; make one with `thorax data ingest`"
+        ) from error
+    except ValueError as error:
+        raise DataError(f"the manifest of {path.name} is not JSON") from error
+    if manifest.get("schema_version") != SCHEMA_VERSION:
+        raise DataError(f"expected dataset schema {SCHEMA_VERSION}, got {manifest.get('schema_version')}; ingest again")
+    parts = {key: manifest.get(key) for key in ("size", "classes", "pixels", "table")}
+    if dataset_digest(**parts) != manifest.get("digest"):
+        raise DataError(f"the manifest of {path.name} does not agree with its own digest")
+    return manifest
+
+
+def write_dataset(folder: Path, table: Mapping[str, np.ndarray], *, size: int, facts: dict[str, Any]) -> str:
+    """Write the table and the manifest beside `images.npy` in `folder`; return the dataset's digest.
+
+    Args:
+        folder: Holds `images.npy` already.
+        table: The columns of `COLUMNS`.
+        size: Side of the images.
+        facts: More for the manifest (name, time, provenance, problems); not part of the digest.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    pq.write_table(pa.table({name: table[name].tolist() for name in COLUMNS}), folder / TABLE, compression="zstd")
+    classes = sorted(set(table["label"].tolist()))
+    parts = {
+        "size": size,
+        "classes": classes,
+        "pixels": pixels_digest(np.load(folder / IMAGES, mmap_mode="r", allow_pickle=False)),
+        "table": table_digest(table),
+    }
+    digest = dataset_digest(**parts)
+    counts = {
+        name: {
+            "images": int((table["label"] == name).sum()),
+            "patients": len(set(table["patient"][table["label"] == name].tolist())),
+        }
+        for name in classes
+    }
+    manifest = {
+        "schema_version": SCHEMA_VERSION,
+        "digest": digest,
+        **parts,
+        "images": len(table["label"]),
+        "patients": len(set(table["patient"].tolist())),
+        "counts": counts,
+        **facts,
+    }
+    write_text(folder / MANIFEST, json.dumps(manifest, indent=1) + "\n")
+    return digest
+
+
+def _read_table(path: Path) -> dict[str, np.ndarray]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.read_table(path, columns=list(COLUMNS))
+    except pa.ArrowException as error:
+        raise DataError("the dataset's table cannot be read; ingest it again") from error
+    if set(table.column_names) != set(COLUMNS):
+        raise DataError("the dataset's table lacks columns; ingest it again")
+    return {name: np.array(table.column(name).to_pylist()) for name in COLUMNS}
+
+
+def dataset_digest(*, size: object, classes: object, pixels: object, table: object) -> str:
+    """Return the digest of a dataset version: of its content, not of its name, time or place."""
+    parts = {"schema_version": SCHEMA_VERSION, "size": size, "classes": classes, "pixels": pixels, "table": table}
+    return "sha256:" + hashlib.sha256(json.dumps(parts, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def pixels_digest(images: np.ndarray) -> str:
+    """Return the digest of the packed images, read in pieces."""
+    digest = hashlib.sha256()
+    for start in range(0, len(images), 256):
+        digest.update(images[start : start + 256].tobytes())
+    return "sha256:" + digest.hexdigest()
+
+
+def table_digest(table: Mapping[str, np.ndarray]) -> str:
+    """Return the digest of the table's values, whatever library wrote the file."""
+    digest = hashlib.sha256()
+    for name in COLUMNS:
+        digest.update(json.dumps([name, table[name].tolist()], separators=(",", ":")).encode())
+    return "sha256:" + digest.hexdigest()

@@ -1,0 +1,19 @@
+"""The one geometric transform: grey values of any size to the packed square, in ingest and in serving."""
+
+import numpy as np
+from PIL import Image
+
+
+def to_square_uint8(pixels: np.ndarray, size: int) -> np.ndarray:
+    """Resize grey values to a square, with antialiasing, without crop or padding.
+
+    Args:
+        pixels: (rows, columns) float32 in [0, 1].
+        size: Side of the square, in pixels.
+
+    Returns:
+        (size, size) uint8; the same input gives the same bytes everywhere.
+    """
+    image = Image.fromarray(np.ascontiguousarray(pixels, np.float32))
+    resized = np.asarray(image.resize((size, size), Image.Resampling.BILINEAR))
+    return np.clip(np.rint(resized * 255), 0, 255).astype(np.uint8)

@@ -1,0 +1,62 @@
+"""PNG and JPEG pictures of radiographs: 8 or 16 bits of grey, or grey that was saved as colour."""
+
+import io
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from imaging.dicom.grey_values import stretch
+from imaging.dicom.image import Limits
+from imaging.dicom.screening import check_size
+from imaging.errors import NotAChestRadiographError
+
+COLOURED = 24
+"""Distance between the channels (of 255) above which a pixel counts as coloured; JPEG alone makes a few."""
+FEW = 0.002
+LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)
+"""ITU-R BT.601, as in JFIF."""
+MOST_COLOURED = 0.03
+"""A coloured label or arrow fits in this fraction of a picture; a photograph does not."""
+
+
+def decode_picture(data: bytes, limits: Limits) -> tuple[np.ndarray, list[str]]:
+    """Return the grey values (rows, columns) float32 in [0, 1], and the doubts about them.
+
+    Raises:
+        NotAChestRadiographError: a colour picture or an animation.
+        ImageTooLargeError, ImageQualityError: the size is out of bounds.
+    """
+    warnings: list[str] = []
+    with Image.open(io.BytesIO(data), formats=("PNG", "JPEG")) as image:
+        check_size(image.height, image.width, limits)
+        if image.format == "PNG" and getattr(image, "n_frames", 1) > 1:
+            raise NotAChestRadiographError("expected one picture, got an animation")
+        image.load()
+        upright = ImageOps.exif_transpose(image)
+    if upright.mode.startswith(("I", "F")):
+        return _sixteen_bits(np.asarray(upright), warnings), warnings
+    if upright.mode in ("1", "L"):
+        return np.asarray(upright.convert("L"), np.float32) / 255, warnings
+    if upright.mode == "LA":
+        return np.asarray(upright.getchannel("L"), np.float32) / 255, warnings
+    return _from_colour(np.asarray(upright.convert("RGB")), warnings), warnings
+
+
+def _sixteen_bits(values: np.ndarray, warnings: list[str]) -> np.ndarray:
+    """Scale 16 bits of grey; 10 or 12 bits left unscaled in them are stretched, with a warning."""
+    top = float(values.max())
+    if top < 65535 / 4 and top > float(values.min()):
+        warnings.append("window_missing")
+        grey = values.astype(np.float32)
+        return stretch(grey, grey.reshape(-1)[:: max(1, grey.size // 1_000_000)])
+    return np.clip(values.astype(np.float32) / 65535, 0, 1)
+
+
+def _from_colour(rgb: np.ndarray, warnings: list[str]) -> np.ndarray:
+    spread = rgb.max(axis=2).astype(np.int16) - rgb.min(axis=2)
+    coloured = float((spread > COLOURED).mean())
+    if coloured > MOST_COLOURED:
+        raise NotAChestRadiographError(f"expected a greyscale picture, got {coloured:.0%} coloured pixels")
+    if coloured > FEW:
+        warnings.append("colour_marks")
+    return np.clip(rgb.astype(np.float32) @ LUMINANCE / 255, 0, 1)
