@@ -1,0 +1,198 @@
+"""The table of gates: each reads one part of an `Evaluation` (or the package) and answers pass or fail with a reason.
+
+No flag skips a gate. A figure that is missing, an evaluation that cannot be read, a row that is not in the table: each
+fails its gate. What the gates are for is said in `pipelines/gates.yaml`, next to their bounds.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from imaging.config import Frozen
+from imaging.evaluation.package_gate import check_package
+from imaging.evaluation.schema import NOT_EVALUATED, Evaluation
+
+
+class GateRow(Frozen):
+    """One row of `gates.yaml`."""
+
+    name: str
+    bound: float
+    why: str
+    sections: tuple[str, ...] = ()
+
+
+class GateResult(Frozen):
+    """One gate's answer. `figure` is what was compared with `bound`; `None` when it was missing."""
+
+    gate: str
+    passed: bool
+    figure: float | None
+    bound: float | None
+    reason: str
+    why: str = ""
+
+
+class GateReport(Frozen):
+    """Every gate's answer about one package."""
+
+    passed: bool
+    results: tuple[GateResult, ...]
+    table_digest: str
+    package_digest: str
+    not_evaluated: tuple[str, ...] = NOT_EVALUATED
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Verdict:
+    """What a gate found: pass or fail, the figure, the bound it met, and the reason in words."""
+
+    passed: bool
+    figure: float | None
+    bound: float
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Evidence:
+    """What the gates look at."""
+
+    evaluation: Evaluation
+    package: Path
+
+
+def is_missing(value: float | None) -> bool:
+    """Say whether a figure is absent or not a number."""
+    return value is None or not math.isfinite(value)
+
+
+def missing(row: GateRow, what: str) -> Verdict:
+    """Fail because `what` was not there."""
+    return Verdict(passed=False, figure=None, bound=row.bound, reason=f"missing: {what}")
+
+
+def check_split_overlap(evidence: Evidence, row: GateRow) -> Verdict:
+    """No patient and no duplicate image on two sides of the split."""
+    overlap = evidence.evaluation.overlap
+    found = overlap.patients + overlap.duplicates
+    reason = f"{overlap.patients} patients and {overlap.duplicates} duplicate images on two sides"
+    return Verdict(passed=found <= row.bound, figure=found, bound=row.bound, reason=reason)
+
+
+def check_evidence(evidence: Evidence, row: GateRow) -> Verdict:
+    """Enough patients of each class in the test part."""
+    counts = {name: one.n_patients for name, one in evidence.evaluation.per_class.items()}
+    if set(counts) != set(evidence.evaluation.classes) or not counts:
+        return missing(row, "the number of patients of some class")
+    least = min(counts, key=lambda name: counts[name])
+    said = ", ".join(f"{count} {name}" for name, count in counts.items())
+    return Verdict(
+        passed=counts[least] >= row.bound, figure=counts[least], bound=row.bound, reason=f"test patients: {said}"
+    )
+
+
+def check_discrimination(evidence: Evidence, row: GateRow) -> Verdict:
+    """Lower 95 % bound of macro AUROC against the recipe's floor, or the table's where that is higher."""
+    figure = evidence.evaluation.overall.macro_auroc
+    bound = max(row.bound, evidence.evaluation.floors.macro_auroc_lower)
+    if is_missing(figure.value) or figure.low is None:
+        return Verdict(passed=False, figure=None, bound=bound, reason="missing: macro AUROC with its interval")
+    reason = f"macro AUROC {figure.value:.3f}, lower 95 % bound {figure.low:.3f}"
+    return Verdict(passed=figure.low >= bound, figure=figure.low, bound=bound, reason=reason)
+
+
+def check_critical_sensitivity(evidence: Evidence, row: GateRow) -> Verdict:
+    """Lower 95 % bound of sensitivity of every critical class against its floor; the worst one is shown."""
+    evaluation = evidence.evaluation
+    found: list[tuple[float, float, float, str]] = []
+    for name in evaluation.critical_classes:
+        one = evaluation.per_class.get(name)
+        if one is None or one.operating_point is None or one.sensitivity.value is None or one.sensitivity.low is None:
+            return missing(row, f"sensitivity of {name} at an operating point, with its interval")
+        if name not in evaluation.floors.sensitivity_lower:
+            return missing(row, f"the recipe's floor for the sensitivity of {name}")
+        bound = max(row.bound, evaluation.floors.sensitivity_lower[name])
+        said = f"{name} {one.sensitivity.value:.3f}, lower 95 % bound {one.sensitivity.low:.3f} (floor {bound:.2f})"
+        found.append((one.sensitivity.low - bound, one.sensitivity.low, bound, said))
+    if not found:
+        return missing(row, "a critical class")
+    spare, low, bound, _ = min(found)
+    return Verdict(passed=spare >= 0, figure=low, bound=bound, reason="; ".join(said for *_, said in found))
+
+
+def check_calibration(evidence: Evidence, row: GateRow) -> Verdict:
+    """Debiased calibration error within the bound, and not worse than before temperature scaling."""
+    summary = evidence.evaluation.calibration
+    after, change = summary.debiased_after.value, summary.change
+    if after is None or change.value is None or change.low is None:
+        return missing(row, "calibration error after temperature scaling, and its change")
+    worse = change.low > 0
+    verb = "worse than" if worse else "not worse than"
+    reason = f"debiased ECE {after:.3f} at T = {summary.temperature:.2f}, {verb} before ({change.value:+.3f})"
+    return Verdict(passed=after <= row.bound and not worse, figure=after, bound=row.bound, reason=reason)
+
+
+def check_subgroup_gap(evidence: Evidence, row: GateRow) -> Verdict:
+    """No group with enough patients falls behind the whole by more than the bound, beyond chance."""
+    groups = evidence.evaluation.subgroups
+    if not groups:
+        return missing(row, "subgroups")
+    powered = [group for group in groups if group.powered]
+    if not powered:
+        reason = f"all {len(groups)} groups are under-powered and only reported"
+        return Verdict(passed=True, figure=None, bound=row.bound, reason=reason)
+    for group in powered:
+        if group.gap.value is None or group.gap.low is None:
+            return missing(row, f"the gap of {group.column} {group.value}")
+    bad = [one for one in powered if (one.gap.value or 0) > row.bound and (one.gap.low or 0) > 0]
+    worst = max(bad or powered, key=lambda one: one.gap.value or 0)
+    within = "beyond chance" if bad else "within the bound or within chance"
+    reason = (
+        f"worst of {len(powered)} groups: {worst.column} {worst.value}, macro AUROC {worst.gap.value:.3f} "
+        f"below the whole (95 % {worst.gap.low:.3f} to {worst.gap.high:.3f}), {within}; {len(groups) - len(powered)} more only reported"
+    )
+    return Verdict(passed=not bad, figure=worst.gap.value, bound=row.bound, reason=reason)
+
+
+def check_non_inferiority(evidence: Evidence, row: GateRow) -> Verdict:
+    """One-sided 95 % bound of the paired difference to the champion above minus the margin."""
+    champion = evidence.evaluation.champion
+    if champion is None:
+        return Verdict(passed=True, figure=None, bound=-row.bound, reason="no champion to compare with")
+    delta = champion.delta_macro_auroc
+    if champion.problem or delta.value is None or delta.low is None:
+        return missing(row, champion.problem or "the difference to the champion")
+    reason = f"macro AUROC {delta.value:+.3f} against the champion, one-sided 95 % bound {delta.low:+.3f}"
+    return Verdict(passed=delta.low >= -row.bound, figure=delta.low, bound=-row.bound, reason=reason)
+
+
+def check_latency(evidence: Evidence, row: GateRow) -> Verdict:
+    """95th percentile of one image at a time within the recipe's bound, or the table's where that is lower."""
+    latency = evidence.evaluation.latency
+    bound = min(row.bound, evidence.evaluation.floors.latency_p95_ms)
+    if latency.p95_ms is None or is_missing(latency.p95_ms):
+        return Verdict(passed=False, figure=None, bound=bound, reason="missing: latency")
+    reason = f"p95 {latency.p95_ms:.0f} ms over {latency.runs} images on {latency.device}"
+    return Verdict(passed=latency.p95_ms <= bound, figure=latency.p95_ms, bound=bound, reason=reason)
+
+
+def check_package_gate(evidence: Evidence, row: GateRow) -> Verdict:
+    """Nothing changed since packaging, the evaluation is of this model, the card is complete, no pickle."""
+    problems = check_package(evidence.package, evidence.evaluation, sections=row.sections)
+    reason = "; ".join(problems) or "every digest holds, the model card is complete, no pickle"
+    return Verdict(passed=not problems, figure=len(problems), bound=row.bound, reason=reason)
+
+
+GATES: dict[str, Callable[[Evidence, GateRow], Verdict]] = {
+    "split_overlap": check_split_overlap,
+    "evidence": check_evidence,
+    "discrimination": check_discrimination,
+    "critical_sensitivity": check_critical_sensitivity,
+    "calibration": check_calibration,
+    "subgroup_gap": check_subgroup_gap,
+    "non_inferiority": check_non_inferiority,
+    "latency": check_latency,
+    "package": check_package_gate,
+}
+"""Every gate there is. A table that lacks one, or names another, does not pass."""

@@ -1,0 +1,27 @@
+"""What decides a model's answers, as one digest: an evaluation that names it is about that model and no other."""
+
+import hashlib
+import json
+from pathlib import Path
+
+from imaging.models.directory import load_info
+from imaging.models.manifest import file_digest
+
+DECIDING = (
+    "architecture",
+    "classes",
+    "input",
+    "packed_size",
+    "temperature",
+    "operating_points",
+    "confidence_floor",
+    "critical_classes",
+)
+
+
+def answers_digest(directory: Path) -> str:
+    """Digest the weights and every field of `model.json` that changes an answer (provenance does not)."""
+    fields = load_info(directory).model_dump(mode="json", include=set(DECIDING))
+    fields["weights"] = file_digest(directory / "model.safetensors")
+    text = json.dumps(fields, sort_keys=True, separators=(",", ":"))
+    return "sha256:" + hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,143 @@
+"""Calibrate and evaluate a model directory on a dataset version: what the pipeline's steps call."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+
+from imaging import atomic
+from imaging.config import Frozen
+from imaging.evaluation.assemble import assemble
+from imaging.evaluation.bootstrap import RESAMPLES
+from imaging.evaluation.calibration import fit_temperature, scaled_probabilities
+from imaging.evaluation.evaluate import Answers
+from imaging.evaluation.latency import measure_latency
+from imaging.evaluation.operating_points import RULE, choose_operating_points
+from imaging.evaluation.plots import draw_confusion, draw_reliability, draw_roc
+from imaging.evaluation.report import figure_text, render_evaluation
+from imaging.evaluation.schema import Evaluation
+from imaging.evaluation.sheet import explain_cases
+from imaging.evaluation.subject import answer_test_part, ask_champion, load_subject
+from imaging.models.directory import replace_info
+
+
+class Calibration(Frozen):
+    """What calibration added to a model; the likelihoods are the calibration part's, in nats an image."""
+
+    temperature: float
+    nll_before: float
+    nll_after: float
+    kept: bool
+    operating_points: dict[str, float]
+
+
+def calibrate_on_disk(model: Path, dataset: Path, split: Path, out: Path) -> Calibration:
+    """Fit the temperature on the calibration part and the operating points on validation and calibration.
+
+    Args:
+        model: A trained model directory.
+        dataset: The dataset version it was trained on.
+        split: Its split file.
+        out: The calibrated copy of the model directory.
+
+    Raises:
+        DataError: when the three do not belong together, or a part lacks a class.
+    """
+    subject = load_subject(model, dataset, split)
+    info, parts = subject.info, subject.split.parts
+    both = np.concatenate([parts["calibration"], parts["val"]])
+    logits, labels = subject.predictor.logits(subject.data.images[both]), subject.labels[both]
+    own = len(parts["calibration"])
+    fitted = fit_temperature(logits[:own], labels[:own])
+    points = choose_operating_points(
+        scaled_probabilities(logits, fitted.temperature),
+        labels,
+        classes=info.classes,
+        critical=info.critical_classes,
+        floors=info.floors.sensitivity_lower,
+    )
+    replace_info(model, out, temperature=fitted.temperature, operating_points=points, operating_point_rule=RULE)
+    return Calibration(
+        temperature=fitted.temperature,
+        nll_before=fitted.nll_before,
+        nll_after=fitted.nll_after,
+        kept=fitted.kept,
+        operating_points=points,
+    )
+
+
+def evaluate_on_disk(
+    model: Path,
+    dataset: Path,
+    split: Path,
+    out: Path,
+    *,
+    champion: Path | None = None,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> Evaluation:
+    """Measure a calibrated model on the test part.
+
+    Args:
+        model: A calibrated model directory.
+        dataset: A dataset version with the model's classes.
+        split: Its split file.
+        out: Folder for `evaluation.json`, `evaluation.html` and `predictions.parquet`; replaced as a whole.
+        champion: The model directory that serves now, for the paired comparison.
+        resamples: Bootstrap draws of patients.
+        seed: Of the draws.
+
+    Raises:
+        DataError: when the three do not belong together.
+    """
+    subject = load_subject(model, dataset, split)
+    images = np.asarray(subject.data.images[subject.test])
+    answers = answer_test_part(subject, images, resamples=resamples, seed=seed)
+    compared = None if champion is None else ask_champion(answers, champion, images)
+    latency = measure_latency(lambda: subject.predictor.probabilities(images[:1]), device=device_name())
+    evaluation = assemble(subject, answers, champion=compared, latency=latency)
+    views = [str(view) for view in subject.data.column("view")[subject.test]]
+    right, wrong = explain_cases(subject.predictor, images, answers, views=views)
+    html = render_evaluation(evaluation, drawings=draw(answers, evaluation), right=right, wrong=wrong)
+    with atomic.new_directory(out) as folder:
+        atomic.write_text(folder / "evaluation.json", evaluation.model_dump_json(indent=1) + "\n")
+        atomic.write_text(folder / "evaluation.html", html)
+        atomic.write_bytes(folder / "predictions.parquet", encode_predictions(answers, subject.test))
+    return evaluation
+
+
+def draw(answers: Answers, evaluation: Evaluation) -> dict[str, str]:
+    """Draw the report's three pictures as SVG."""
+    legend = {name: f"{name}  {figure_text(one.auroc, 2)}" for name, one in evaluation.per_class.items()}
+    roc = draw_roc(
+        answers.probabilities,
+        answers.labels,
+        classes=answers.classes,
+        operating_points=answers.operating_points,
+        legend=legend,
+    )
+    return {
+        "roc": roc,
+        "reliability": draw_reliability(answers.before, answers.probabilities, answers.labels),
+        "confusion": draw_confusion(np.array(evaluation.confusion), classes=answers.classes),
+    }
+
+
+def encode_predictions(answers: Answers, test: np.ndarray) -> bytes:
+    """Return Parquet: each test image's index, label, patient key and calibrated probabilities."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    labels = [answers.classes[label] for label in answers.labels]
+    columns = {"index": test, "label": labels, "patient": answers.patients.astype(str)}
+    columns |= {f"p_{name}": answers.probabilities[:, index] for index, name in enumerate(answers.classes)}
+    buffer = io.BytesIO()
+    pq.write_table(pa.table(columns), buffer, compression="zstd")
+    return buffer.getvalue()
+
+
+def device_name() -> str:
+    """Say on what the latency was measured."""
+    import torch
+
+    return f"cpu, {torch.get_num_threads()} threads"

@@ -1,0 +1,56 @@
+"""What the last gate asks of a finished package: whole, unchanged, explained, free of code, and the one evaluated."""
+
+import re
+from pathlib import Path
+
+from imaging.errors import ThoraxError
+from imaging.evaluation.identity import answers_digest
+from imaging.evaluation.schema import Evaluation
+from imaging.models.directory import PACKAGE_FILES
+from imaging.models.manifest import code_problems, manifest_problems
+
+PLACEHOLDER = re.compile(r"\b(TODO|TBD|nan|None)\b")
+
+
+def check_package(package: Path, evaluation: Evaluation, *, sections: tuple[str, ...]) -> list[str]:
+    """Return one sentence for each problem; none when the package may be registered.
+
+    Args:
+        package: The model directory, as `imaging.packaging.package_on_disk` writes it.
+        evaluation: What the other gates were decided on.
+        sections: Headings that the model card must have, with text below each.
+    """
+    problems = [f"{name} is missing" for name in PACKAGE_FILES if not (package / name).is_file()]
+    if problems:
+        return problems
+    problems += manifest_problems(package) + code_problems(package)
+    problems += card_problems((package / "model_card.md").read_text(), sections)
+    return problems + binding_problems(package, evaluation)
+
+
+def card_problems(text: str, sections: tuple[str, ...]) -> list[str]:
+    """Name each section the card lacks, or has without content."""
+    if not sections:
+        return ["the gate table names no section of the model card"]
+    parts = re.split(r"^## +(.+?) *$", text, flags=re.MULTILINE)
+    found = dict(zip(parts[1::2], parts[2::2], strict=True))
+    problems = [f"the model card has no section {name!r}" for name in sections if name not in found]
+    problems += [f"the model card says nothing under {name!r}" for name in sections if not found.get(name, "x").strip()]
+    mark = PLACEHOLDER.search(text)
+    return problems + ([f"the model card holds a placeholder: {mark.group()}"] if mark else [])
+
+
+def binding_problems(package: Path, evaluation: Evaluation) -> list[str]:
+    """Check that the evaluation in the package is the one judged, and is about these weights and settings."""
+    try:
+        inside = Evaluation.model_validate_json((package / "evaluation.json").read_text())
+    except ValueError:
+        return ["the package's evaluation.json cannot be read"]
+    problems = [] if inside == evaluation else ["the package holds another evaluation than the one judged"]
+    try:
+        answers = answers_digest(package)
+    except (ThoraxError, OSError, ValueError) as error:
+        return [*problems, f"the model cannot be read: {error}"]
+    if evaluation.digests.get("answers") != answers:
+        problems.append("the evaluation is about other weights or settings than the package's")
+    return problems

@@ -1,0 +1,177 @@
+"""`Evaluation`: everything measured about one model on one test part, as one frozen value that is also JSON.
+
+A figure that could not be computed is `None`, never NaN and never a guess; the gates fail on it.
+"""
+
+import math
+from typing import Literal
+
+from pydantic import ConfigDict, field_validator
+
+from imaging.config import Floors, Frozen
+
+SCHEMA_VERSION = 1
+
+NOT_EVALUATED = (
+    "robustness to noise, contrast, rotation and other sites",
+    "coverage of conformal prediction sets",
+    "parity of an ONNX export",
+    "signature of the package",
+)
+"""Rows of the gate table whose inputs do not exist in this version."""
+
+
+class Figure(Frozen):
+    """A value with its 95 % patient-level bootstrap interval."""
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+
+    @field_validator("value", "low", "high", mode="before")
+    @classmethod
+    def _nan_is_missing(cls, value: float | None) -> float | None:
+        return None if value is None or not math.isfinite(value) else float(value)
+
+
+class ClassMetrics(Frozen):
+    """One class against the rest."""
+
+    n_images: int
+    n_patients: int
+    decision: Literal["operating point", "argmax"]
+    """What makes an image count as positive in the five figures after `auroc`."""
+    operating_point: float | None
+    auroc: Figure
+    sensitivity: Figure
+    specificity: Figure
+    ppv: Figure
+    npv: Figure
+    f1: Figure
+
+
+class Overall(Frozen):
+    """All classes together. `brier` sums the squared errors over the classes (0 to 2); `nll` is in nats."""
+
+    macro_auroc: Figure
+    balanced_accuracy: Figure
+    accuracy: Figure
+    macro_f1: Figure
+    brier: Figure
+    nll: Figure
+
+
+class CalibrationSummary(Frozen):
+    """Expected calibration error of the top class, before and after temperature scaling, on the test part."""
+
+    temperature: float
+    bins: int
+    plugin_before: Figure
+    plugin_after: Figure
+    debiased_before: Figure
+    debiased_after: Figure
+    change: Figure
+    """Debiased, after minus before, paired."""
+
+
+class Subgroup(Frozen):
+    """One value of one column of the test part."""
+
+    column: str
+    value: str
+    n_images: int
+    n_patients: int
+    patients_per_class: dict[str, int]
+    powered: bool
+    note: str = ""
+    macro_auroc: Figure
+    gap: Figure
+    """Macro AUROC of the whole test part minus the subgroup's, paired."""
+
+
+class SourceOfClass(Frozen):
+    """Where one class's images come from, as shares of the class's images."""
+
+    exclusive_share: float
+    """From sources that hold no other class."""
+    dominated_share: float
+    """From sources where at least three images in four are of this class."""
+    confounded: bool
+
+
+class SourceConfounding(Frozen):
+    """Whether the label can be read off the image's origin instead of the lungs."""
+
+    column: str | None
+    """The dataset column looked at; `None` when no column tells the origin."""
+    n_sources: int
+    cramers_v: float | None
+    source_only_balanced_accuracy: float | None
+    classes: dict[str, SourceOfClass]
+    border_balanced_accuracy: Figure
+    chance: float
+    confounded: bool
+    shortcut: bool
+    """The border alone predicts the class clearly better than chance."""
+    statements: tuple[str, ...]
+
+
+class ChampionComparison(Frozen):
+    """Challenger minus champion on the same images; `low` is the one-sided 95 % bound."""
+
+    champion_digest: str
+    delta_macro_auroc: Figure
+    champion_macro_auroc: Figure
+    problem: str = ""
+
+
+class Latency(Frozen):
+    """One image at a time through the packaged preprocessing and network."""
+
+    p50_ms: float | None
+    p95_ms: float | None
+    runs: int
+    device: str
+
+
+class SplitOverlap(Frozen):
+    """What was found on two sides of the split."""
+
+    patients: int
+    duplicates: int
+
+
+class Evaluation(Frozen):
+    """One model on one test part."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    schema_version: int = SCHEMA_VERSION
+    model_name: str
+    recipe: str
+    architecture: str
+    initial_weights: str
+    classes: tuple[str, ...]
+    critical_classes: tuple[str, ...]
+    floors: Floors
+    operating_points: dict[str, float]
+    operating_point_rule: str
+    n_images: int
+    n_patients: int
+    resamples: int
+    seed: int
+    per_class: dict[str, ClassMetrics]
+    overall: Overall
+    confusion: tuple[tuple[int, ...], ...]
+    """Rows are the true class, columns the class with the highest probability."""
+    calibration: CalibrationSummary
+    subgroups: tuple[Subgroup, ...]
+    source_confounding: SourceConfounding
+    champion: ChampionComparison | None
+    latency: Latency
+    overlap: SplitOverlap
+    digests: dict[str, str]
+    """`dataset`, `split` and `answers` (weights, preprocessing, temperature and operating points)."""
+    limits: tuple[str, ...]
+    """What these figures do not show, in plain words, most important first."""
+    not_evaluated: tuple[str, ...] = NOT_EVALUATED
