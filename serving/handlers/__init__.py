@@ -1,1 +1,1 @@
-"""TO BE DESCRIBED."""
+"""What TorchServe loads: one class a file, protocol only."""

@@ -1,0 +1,99 @@
+"""`python -m serving.controller`: reconcile every two seconds until SIGTERM, telling what changed as JSON lines."""
+
+import json
+import logging
+import signal
+import sys
+import threading
+from dataclasses import asdict
+from datetime import UTC, datetime
+
+from audit.errors import AuditError
+from imaging.errors import ThoraxError
+from imaging.settings import Settings
+from serving.release import ReleaseResult, reconcile
+
+PERIOD_S = 2.0
+LONGEST_PAUSE_S = 30.0
+
+logger = logging.getLogger("thorax.controller")
+
+
+class JsonLines(logging.Formatter):
+    """One JSON object a line: time, level, event and its fields."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line; a line break inside a value is escaped by JSON."""
+        line = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "event": record.getMessage(),
+            **getattr(record, "fields", {}),
+        }
+        if record.exc_info and record.exc_info[0]:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line, default=str)
+
+
+class Controller:
+    """Calls `reconcile` again and again; waits longer while something fails."""
+
+    def __init__(self, settings: Settings, stop: threading.Event) -> None:
+        """`stop` ends the loop between two reconciliations, and the pause at once."""
+        self._settings = settings
+        self._stop = stop
+        self._last: ReleaseResult | str | None = None
+
+    def run(self) -> None:
+        """Loop until told to stop."""
+        failures = 0
+        while not self._stop.is_set():
+            failures = 0 if self.step() else failures + 1
+            self._stop.wait(pause_s(failures))
+
+    def step(self) -> bool:
+        """Reconcile once; return whether it went well. Nothing ends the loop but the stop."""
+        try:
+            result = reconcile(self._settings)
+        except (ThoraxError, AuditError) as error:
+            self._tell("release.failed", f"{error.code}: {error}", {"code": error.code, "reason": str(error)})
+            return False
+        except Exception as error:  # a controller that dies of one bad answer keeps nothing serving
+            self._tell("release.crashed", f"{type(error).__name__}: {error}", {"reason": type(error).__name__}, error)
+            return False
+        fields = {name: value for name, value in asdict(result).items() if value}
+        self._tell(f"release.{result.outcome}", result, fields)
+        return result.outcome != "unavailable"
+
+    def _tell(
+        self, event: str, what: ReleaseResult | str, fields: dict[str, str], error: Exception | None = None
+    ) -> None:
+        """Log what is news; the same state is told once."""
+        if what != self._last:
+            logger.info(event, extra={"fields": fields}, exc_info=error)
+        self._last = what
+
+
+def pause_s(failures: int) -> float:
+    """Return the pause after so many failures in a row: doubling, bounded."""
+    return min(PERIOD_S * 2.0 ** min(failures, 10), LONGEST_PAUSE_S)
+
+
+def main() -> int:
+    """Run until SIGTERM or SIGINT; a release under way is finished first, within the server's grace or later."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonLines())
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
+    for noisy in ("httpx", "httpcore", "urllib3", "alembic"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    logger.info("controller.started")
+    Controller(Settings(), stop).run()
+    logger.info("controller.stopped")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,71 @@
+"""TorchServe's handler of `chest-xray`: initialize once a worker, handle once a batch.
+
+It turns TorchServe's fields and headers into requests, and readings into JSON with their status; what
+lies between is `serving.reader`. Refusals that TorchServe makes itself (no token: 400 InvalidKeyException;
+no such model: 404; more bytes than `max_request_size`: 413 without a body; full queue: 503) never get here.
+"""
+
+import uuid
+from pathlib import Path
+from typing import Any
+
+from audit.predictions import PredictionSpool
+from imaging.dicom.pixels import Limits
+from imaging.errors import InvalidImageError
+from imaging.inference import Predictor
+from imaging.models.directory import verify_package
+from imaging.settings import Settings
+from serving.answer import ModelIdentity
+from serving.errors import BadRequestError
+from serving.reader import Case, Reader, Reading
+from serving.request import read_request, read_request_id
+
+RETRY_AFTER_S = "1"
+
+
+class ChestXrayHandler:
+    """Answers batches of chest X-rays with one JSON document each."""
+
+    def initialize(self, context: Any) -> None:
+        """Load the package of this archive once its digest is shown to be the released one.
+
+        Raises:
+            ModelPackageError: the package is not the one that was released; the worker does not start.
+        """
+        settings = Settings()
+        released = context.manifest["model"]
+        package = Path(context.system_properties["model_dir"]) / "package"
+        verify_package(package, released["digest"])
+        gpu = context.system_properties.get("gpu_id")
+        self.reader = Reader(
+            predictor=Predictor.load(package, device="cpu" if gpu is None else f"cuda:{gpu}"),
+            identity=ModelIdentity(
+                name=released["modelName"],
+                version=released["modelVersion"],
+                digest=released["digest"],
+                stage=released.get("stage", "champion"),
+            ),
+            spool=PredictionSpool(settings.home / "predictions" / "spool"),
+            limits=Limits(max_bytes=settings.max_image_bytes, max_pixels=settings.max_image_pixels),
+        )
+
+    def handle(self, requests: list[dict[str, Any]], context: Any) -> list[str]:
+        """Answer a batch. One bad request gets its own 4xx; its neighbours are served."""
+        cases = [self._receive(fields, context.get_all_request_header(i)) for i, fields in enumerate(requests)]
+        return [self._send(reading, context, i) for i, reading in enumerate(self.reader.read(cases))]
+
+    def _receive(self, fields: dict[str, Any], headers: dict[str, Any]) -> Case:
+        case = Case(request_id=uuid.uuid4().hex)
+        try:
+            case.request_id = read_request_id(fields, headers) or case.request_id
+            case.request = read_request(fields, headers, case.request_id)
+        except (BadRequestError, InvalidImageError) as error:
+            case.error = error
+        return case
+
+    def _send(self, reading: Reading, context: Any, index: int) -> str:
+        context.set_response_status(code=reading.status, phrase="", idx=index)
+        context.set_response_content_type(index, "application/json")
+        if reading.status in (429, 503):
+            context.set_response_header(index, "Retry-After", RETRY_AFTER_S)
+        return reading.body.model_dump_json(exclude_none=True)

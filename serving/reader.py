@@ -1,0 +1,182 @@
+"""Reads a batch of requests: decode, predict, explain, and one row of the prediction log for each.
+
+No protocol here: the handler turns a `Reading` into HTTP. A request that fails fails alone.
+"""
+
+import base64
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+import numpy as np
+
+from imaging.data.statistics import image_statistics
+from imaging.data.transforms import to_square_uint8
+from imaging.dicom.pixels import DecodedImage, Limits, decode
+from imaging.errors import InvalidImageError, MalformedImageError, ServiceError, ThoraxError
+from imaging.explain import overlay_png
+from imaging.inference import Prediction, Predictor
+from serving.answer import Answer, Explain, Explanation, ImageFacts, ModelIdentity, Refusal, Triage, Uncertainty
+from serving.request import Request
+
+logger = logging.getLogger(__name__)
+
+
+class Spool(Protocol):
+    """Where the rows of the prediction log go."""
+
+    def append(self, row: dict[str, Any]) -> bool:
+        """Keep one row; never raise."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reading:
+    """What to send back for one request."""
+
+    status: int
+    body: Answer | Refusal
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A decoded image and the square of it that the network is fed."""
+
+    decoded: DecodedImage
+    square: np.ndarray
+
+
+@dataclass(kw_only=True, slots=True)
+class Case:
+    """One request on its way through a batch: in the end it has an answer or an error."""
+
+    request_id: str
+    request: Request | None = None
+    picture: Picture | None = None
+    statistics: dict[str, float] = field(default_factory=dict)
+    answer: Answer | None = None
+    error: ThoraxError | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reader:
+    """A loaded model with the record of what it answers."""
+
+    predictor: Predictor
+    identity: ModelIdentity
+    spool: Spool
+    limits: Limits
+
+    def read(self, cases: Sequence[Case]) -> list[Reading]:
+        """Answer the cases in order; those that already carry an error are only recorded."""
+        started = time.perf_counter()
+        waiting: dict[Explain, list[tuple[Case, Picture]]] = {}
+        for case in cases:
+            if case.request is not None and case.error is None:
+                case.picture = self._decode(case, case.request)
+                if case.picture is not None:
+                    waiting.setdefault(case.request.explain, []).append((case, case.picture))
+        for method, some in waiting.items():
+            self._predict(some, method)
+        latency_ms = (time.perf_counter() - started) * 1000
+        return [self._finish(case, latency_ms) for case in cases]
+
+    def _decode(self, case: Case, request: Request) -> Picture | None:
+        try:
+            hint = request.media_type if request.media_type != "other" else None
+            decoded = decode(request.image, media_type=hint, limits=self.limits)
+            return Picture(decoded, to_square_uint8(decoded.pixels, self.predictor.info.packed_size))
+        except InvalidImageError as error:
+            case.error = error
+        except Exception as error:  # whatever hostile bytes do to a decoder is a refusal, not a 500
+            logger.warning("decoding raised %s", type(error).__name__)
+            case.error = MalformedImageError("the image could not be decoded")
+        return None
+
+    def _predict(self, waiting: list[tuple[Case, Picture]], method: Explain) -> None:
+        """Predict the images at once; where that fails, each alone, so that only the guilty one is refused."""
+        try:
+            self._forward(waiting, method)
+        except Exception as error:  # the border to the network: out of memory, a driver's fault
+            logger.warning("predicting %d images raised %s", len(waiting), type(error).__name__)
+            if len(waiting) == 1:
+                waiting[0][0].error = ServiceError("the model could not answer this request; try again")
+                return
+            for one in waiting:
+                self._predict([one], method)
+
+    def _forward(self, waiting: list[tuple[Case, Picture]], method: Explain) -> None:
+        images = np.stack([picture.square for _, picture in waiting])
+        statistics = image_statistics(images)
+        views = [picture.decoded.view for _, picture in waiting]
+        warnings = [picture.decoded.warnings for _, picture in waiting]
+        predictions = self.predictor.predict(images, views=views, warnings=warnings, explain=method)
+        for i, ((case, picture), prediction) in enumerate(zip(waiting, predictions, strict=True)):
+            case.statistics = {name: float(values[i]) for name, values in statistics.items()}
+            case.answer = self._compose(case.request_id, picture, prediction, method)
+
+    def _compose(self, request_id: str, picture: Picture, prediction: Prediction, method: Explain) -> Answer:
+        image = picture.decoded
+        return Answer(
+            request_id=request_id,
+            model=self.identity,
+            prediction=prediction.prediction,
+            probabilities={name: float(p) for name, p in prediction.probabilities.items()},
+            uncertainty=Uncertainty(entropy_nats=float(prediction.entropy_nats)),
+            triage=Triage(decision=prediction.decision, reasons=tuple(prediction.reasons)),
+            image=ImageFacts(
+                sha256=image.sha256,
+                rows=image.rows,
+                columns=image.columns,
+                modality=image.modality,
+                view=image.view,
+                warnings=image.warnings,
+            ),
+            explanation=_explanation(picture, prediction, method),
+        )
+
+    def _finish(self, case: Case, latency_ms: float) -> Reading:
+        self.spool.append(self._row(case, latency_ms))
+        if case.answer is not None:
+            return Reading(status=200, body=case.answer)
+        error = case.error or ServiceError("the request got no answer; try again")
+        refusal = Refusal(code=error.code, detail=str(error), request_id=case.request_id)
+        return Reading(status=getattr(error, "http_status", 503), body=refusal)
+
+    def _row(self, case: Case, latency_ms: float) -> dict[str, Any]:
+        """Contracts section 6: no pixels, nothing of the patient."""
+        image = case.picture.decoded if case.picture else None
+        answer = case.answer
+        declared = case.request.media_type if case.request else ""
+        return {
+            "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
+            "request_id": case.request_id,
+            "model_version": self.identity.version,
+            "model_digest": self.identity.digest,
+            "stage": self.identity.stage,
+            "image_sha256": image.sha256 if image else "",
+            "modality": image.modality if image else "",
+            "view": image.view if image else "",
+            "rows": image.rows if image else 0,
+            "columns": image.columns if image else 0,
+            "manufacturer": image.manufacturer if image else "",
+            "site": image.site if image else "",
+            "statistics": case.statistics,
+            "scores": dict(answer.probabilities) if answer else {},
+            "prediction": answer.prediction if answer else "",
+            "triage": answer.triage.decision if answer else "",
+            "reasons": list(answer.triage.reasons) if answer else [],
+            "latency_ms": round(latency_ms, 3),
+            "refusal_code": None if answer else (case.error.code if case.error else "service_unavailable"),
+            "media_type": image.media_type if image else declared,
+        }
+
+
+def _explanation(picture: Picture, prediction: Prediction, method: Explain) -> Explanation | None:
+    if method == "none" or prediction.heat_map is None:
+        return None
+    png = overlay_png(picture.square, prediction.heat_map)
+    return Explanation(method=method, target=prediction.prediction, png_base64=base64.b64encode(png).decode())

@@ -1,0 +1,54 @@
+"""The release controller's part of the audit record: each event once, and who approved what."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from audit import AuditLog
+from serving.archive import MODEL_NAME
+from serving.state import Pending
+
+ACTOR = "controller"
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """The last approval of a version."""
+
+    actor: str
+    time: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseRecord:
+    """Appends to and asks the audit log."""
+
+    log: AuditLog
+
+    @classmethod
+    def open(cls, folder: Path) -> "ReleaseRecord":
+        """Raises nothing; the log is made by its first event."""
+        return cls(AuditLog(folder))
+
+    def once(self, pending: Pending, action: str, details: Mapping[str, Any]) -> None:
+        """Append an event of this release unless an earlier life of this process did."""
+        if not self.has(pending, action):
+            whole = {**details, "release": pending.release}
+            self.log.append(action, actor=ACTOR, subject=subject_of(pending.version), details=whole)
+
+    def has(self, pending: Pending, action: str) -> bool:
+        """Tell whether this release's event is recorded."""
+        events = self.log.events(action=action, subject=subject_of(pending.version))
+        return any(event.details.get("release") == pending.release for event in events)
+
+    def approval(self, version: str) -> Approval | None:
+        """Return the last approval of a version by a person, where the registry recorded one."""
+        events = self.log.events(action="model.approved", subject=subject_of(version))
+        people = [event for event in events if event.actor != ACTOR]
+        return Approval(people[-1].actor, people[-1].time) if people else None
+
+
+def subject_of(version: str) -> str:
+    """`chest-xray/<version>`."""
+    return f"{MODEL_NAME}/{version}"

@@ -1,0 +1,47 @@
+"""The smoke test: a loaded model must answer its reference image as it did when it was packaged."""
+
+import json
+from pathlib import Path
+
+from serving.client import ChestXrayClient
+from serving.errors import RefusedError, SmokeTestError
+
+TOLERANCE = 1e-4
+
+
+def smoke_test(client: ChestXrayClient, package: Path, *, version: str, digest: str, request_id: str) -> None:
+    """Ask one loaded version about its reference image.
+
+    Args:
+        client: Of the TorchServe that loaded it.
+        package: The verified model directory, with `reference_image.png` and `reference_answer.json`.
+        version: The loaded version, which need not be the default one.
+        digest: The package's digest, which the answer must carry.
+        request_id: Marks the request in the prediction log.
+
+    Raises:
+        SmokeTestError: there is no reference, or the answer is another one.
+        ServiceError: TorchServe does not answer.
+    """
+    expected = _reference(package)
+    try:
+        answer = client.predict(package / "reference_image.png", version=version, request_id=request_id)
+    except RefusedError as error:
+        raise SmokeTestError(f"the reference image was refused: {error.code}") from error
+    if answer.model.version != version or answer.model.digest != digest:
+        raise SmokeTestError(f"version {answer.model.version} answered in the place of {version}")
+    if set(answer.probabilities) != set(expected):
+        raise SmokeTestError("the answer has other classes than the reference answer")
+    worst = max(abs(answer.probabilities[name] - expected[name]) for name in expected)
+    if not worst <= TOLERANCE:
+        raise SmokeTestError(f"probabilities differ from the reference answer by {worst:.2g}; at most {TOLERANCE:g}")
+
+
+def _reference(package: Path) -> dict[str, float]:
+    if not (package / "reference_image.png").is_file():
+        raise SmokeTestError("the package has no reference_image.png")
+    try:
+        answer = json.loads((package / "reference_answer.json").read_text(encoding="utf-8"))
+        return {str(name): float(p) for name, p in answer["probabilities"].items()}
+    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
+        raise SmokeTestError("the package has no reference_answer.json with probabilities") from error

@@ -1,0 +1,84 @@
+"""What the release controller knows for certain: `home/release/state.json`, and the lock around it."""
+
+import contextlib
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from imaging.atomic import write_text
+from imaging.config import Frozen
+from imaging.errors import ServiceError
+
+LOCK_WITHIN_S = 300.0
+
+
+class Served(Frozen):
+    """One released version."""
+
+    version: str
+    digest: str
+    archive: str
+    """File name in TorchServe's model store."""
+
+
+class Pending(Frozen):
+    """A release under way; `release` marks its audit events, so that a killed one does not write them twice."""
+
+    release: str
+    version: str
+
+
+class ReleaseState(Frozen):
+    """`serving` is what TorchServe loads when it starts."""
+
+    serving: Served | None = None
+    previous: Served | None = None
+    pending: Pending | None = None
+
+
+def load_state(folder: Path) -> ReleaseState:
+    """Return the state; a fresh one where none was written.
+
+    Raises:
+        ServiceError: the file is not ours; it is left for a person to look at.
+    """
+    path = folder / "state.json"
+    try:
+        return ReleaseState.model_validate_json(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return ReleaseState()
+    except ValidationError as error:
+        raise ServiceError(f"{path} is not a release state; move it away to start afresh") from error
+
+
+def save_state(folder: Path, state: ReleaseState) -> None:
+    """Replace the state atomically."""
+    write_text(folder / "state.json", state.model_dump_json(indent=2) + "\n")
+
+
+@contextlib.contextmanager
+def release_lock(folder: Path, *, within_s: float = LOCK_WITHIN_S) -> Iterator[None]:
+    """Let one process reconcile at a time; the kernel lets go of the lock of a killed one.
+
+    Raises:
+        ServiceError: another release takes longer than `within_s`.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        deadline = time.monotonic() + within_s
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError as error:
+                if time.monotonic() > deadline:
+                    raise ServiceError(f"another release holds the lock for more than {within_s:.0f} s") from error
+                time.sleep(0.1)
+        yield
+    finally:
+        os.close(descriptor)

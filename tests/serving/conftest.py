@@ -1,0 +1,32 @@
+"""One packaged random model for all serving tests, and a handler loaded from its archive."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.serving.factories import Context, unpack_archive, write_package
+
+
+@pytest.fixture(scope="session")
+def package(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A model directory and its digest."""
+    directory = tmp_path_factory.mktemp("package") / "model"
+    return directory, write_package(directory)
+
+
+@pytest.fixture(scope="session")
+def second_package(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    directory = tmp_path_factory.mktemp("second") / "model"
+    return directory, write_package(directory, seed=5)
+
+
+@pytest.fixture
+def handler(package: tuple[Path, str], tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch):
+    """A handler as TorchServe initializes it, and its context."""
+    from serving.handlers.chest_xray import ChestXrayHandler
+
+    monkeypatch.setenv("THORAX_MAX_IMAGE_PIXELS", "40000")
+    context = Context(*unpack_archive(*package, tmp_path))
+    handler = ChestXrayHandler()
+    handler.initialize(context)
+    return handler, context

@@ -1,0 +1,338 @@
+"""The release step against a registry and a server in memory, with real packages, archives, state and audit log."""
+
+import itertools
+from pathlib import Path
+
+import pytest
+
+from audit import AuditLog
+from serving.errors import SmokeTestError
+from serving.record import ReleaseRecord
+from serving.release import Release
+from serving.state import load_state
+from tests.serving.factories import MemoryRegistry, MemoryServer
+
+
+class Killed(BaseException):
+    """The process ends here: nothing in it may catch this."""
+
+
+class Killer:
+    """Passes every call on, and ends the process before or after the n-th."""
+
+    def __init__(self, kill_at: int, *, after: bool) -> None:
+        self.left, self.after = kill_at, after
+
+    def wrap(self, thing: object) -> object:
+        killer = self
+
+        class Wrapped:
+            def __getattr__(self, name: str) -> object:
+                return killer.call(getattr(thing, name))
+
+        return Wrapped()
+
+    def call(self, function):
+        def called(*args, **kwargs):
+            self.left -= 1
+            if self.left == 0 and not self.after:
+                raise Killed
+            result = function(*args, **kwargs)
+            if self.left == 0:
+                raise Killed
+            return result
+
+        return called
+
+
+class World:
+    """Everything around a release, as it outlives a killed controller."""
+
+    def __init__(self, folder: Path, *packages: tuple[Path, str]) -> None:
+        self.folder = folder
+        self.store = folder / "store"
+        self.registry = MemoryRegistry()
+        self.server = MemoryServer(self.store)
+        self.log = AuditLog(folder / "audit")
+        self.wrong_answers: set[str] = set()
+        for number, (package, digest) in enumerate(packages, 1):
+            self.registry.add(str(number), package, digest)
+
+    def smoke_test(self, package: Path, *, version: str, digest: str, request_id: str) -> None:
+        if version in self.wrong_answers:
+            raise SmokeTestError("another answer")
+
+    def reconcile(self, killer: Killer | None = None):
+        killer = killer or Killer(0, after=False)
+        registry = killer.wrap(self.registry)
+        return Release(
+            folder=self.folder / "release",
+            store=self.store,
+            champion=registry.champion,
+            registry=registry,
+            server=killer.wrap(self.server),
+            record=ReleaseRecord(killer.wrap(self.log)),
+            smoke_test=killer.call(self.smoke_test),
+        ).run()
+
+    def approve(self, version: str) -> None:
+        self.registry.aliases["champion"] = version
+
+    def actions(self) -> list[str]:
+        return [event.action for event in self.log.events()]
+
+    def state(self):
+        return load_state(self.folder / "release")
+
+
+@pytest.fixture
+def world(tmp_path, package, second_package) -> World:
+    return World(tmp_path, package, second_package)
+
+
+def test_a_champion_is_served(world):
+    world.approve("1")
+    result = world.reconcile()
+    assert (result.outcome, result.serving) == ("released", "1")
+    assert world.server.current == "1"
+    assert world.registry.tag("1", "deployment.status") == "serving"
+    assert world.actions() == ["release.started", "release.completed"]
+    assert world.reconcile().outcome == "unchanged"
+    assert world.actions() == ["release.started", "release.completed"]
+
+
+def test_a_second_champion_replaces_the_first_without_a_gap(world):
+    for version in ("1", "2"):
+        world.approve(version)
+        world.reconcile()
+    assert set(world.server.archives) == {"2"}
+    assert world.server.gaps == 0
+    assert world.registry.aliases == {"champion": "2", "previous": "1"}
+    assert world.registry.tag("1", "deployment.status") == "retired"
+    assert world.state().previous.version == "1"
+
+
+def test_going_back_is_a_release_like_any_other(world):
+    for version in ("1", "2", "1"):
+        world.approve(version)
+        assert world.reconcile().outcome == "released"
+    assert world.server.current == "1"
+    assert world.registry.tag("2", "deployment.status") == "retired"
+
+
+@pytest.mark.parametrize("gates", ["failed", "", "Passed"])
+def test_a_version_without_passed_gates_is_refused_and_the_alias_put_back(world, package, gates):
+    world.approve("1")
+    world.reconcile()
+    world.registry.add("3", *package, gates=gates)
+    world.approve("3")
+    result = world.reconcile()
+    assert (result.outcome, result.serving, result.version) == ("refused", "1", "3")
+    assert world.registry.aliases["champion"] == "1"
+    assert world.registry.tag("3", "deployment.status") == "refused"
+    assert "gates=passed" in world.registry.tag("3", "deployment.reason")
+    assert world.actions()[-1] == "approval.refused"
+    assert world.reconcile().outcome == "unchanged"
+    assert world.actions().count("approval.refused") == 1
+
+
+def test_a_package_with_another_digest_is_refused(world, package):
+    world.registry.add("3", package[0], "sha256:" + "0" * 64)
+    world.approve("3")
+    result = world.reconcile()
+    assert result.outcome == "refused"
+    assert "digest" in result.reason
+    assert "champion" not in world.registry.aliases
+    assert world.server.archives == {}
+
+
+def test_a_version_its_author_approved_is_refused(world):
+    world.log.append("model.approved", actor="trainer", subject="chest-xray/1", details={})
+    world.approve("1")
+    result = world.reconcile()
+    assert result.outcome == "refused"
+    assert "author" in result.reason
+
+
+def test_the_approver_is_written_on_the_version(world):
+    event = world.log.append("model.approved", actor="approver", subject="chest-xray/1", details={})
+    world.approve("1")
+    world.reconcile()
+    assert world.registry.tag("1", "approved_by") == "approver"
+    assert world.registry.tag("1", "approved_at") == event.time
+
+
+@pytest.mark.parametrize("fault", ["worker", "smoke"])
+def test_a_model_that_does_not_work_is_rolled_back_while_the_old_one_serves(world, fault):
+    world.approve("1")
+    world.reconcile()
+    (world.server.broken if fault == "worker" else world.wrong_answers).add("2")
+    world.approve("2")
+    result = world.reconcile()
+    assert (result.outcome, result.serving) == ("rolled_back", "1")
+    assert set(world.server.archives) == {"1"}
+    assert world.server.gaps == 0
+    assert world.registry.aliases["champion"] == "1"
+    assert world.registry.tag("2", "deployment.status") == "rolled_back"
+    assert world.actions()[-1] == "release.rolled_back"
+
+
+def test_the_first_model_ever_that_does_not_work_leaves_nothing_serving(world):
+    world.wrong_answers.add("1")
+    world.approve("1")
+    assert world.reconcile().outcome == "rolled_back"
+    assert world.server.archives == {}
+    assert "champion" not in world.registry.aliases
+
+
+def test_a_restarted_torchserve_gets_the_champion_again(world):
+    world.approve("1")
+    world.reconcile()
+    world.server.restart()
+    assert world.reconcile().outcome == "reloaded"
+    assert world.server.current == "1"
+
+
+def test_a_lost_archive_is_built_again(world):
+    world.approve("1")
+    world.reconcile()
+    world.server.restart()
+    for archive in world.store.iterdir():
+        archive.unlink()
+    assert world.reconcile().outcome == "reloaded"
+    assert world.server.current == "1"
+
+
+@pytest.mark.parametrize("party", ["registry", "server"])
+def test_what_does_not_answer_is_reported_and_tried_again(world, party):
+    world.approve("1")
+    world.reconcile()
+    world.approve("2")
+    away = getattr(world, party)
+    away.is_away = True
+    result = world.reconcile()
+    assert (result.outcome, result.serving) == ("unavailable", "1")
+    away.is_away = False
+    assert world.reconcile().outcome == "released"
+
+
+def test_with_the_registry_away_a_restarted_torchserve_still_gets_its_model(world):
+    world.approve("1")
+    world.reconcile()
+    world.server.restart()
+    world.registry.is_away = True
+    assert world.reconcile().outcome == "unavailable"
+    assert world.server.current == "1"
+
+
+def test_a_deleted_alias_stops_nothing(world):
+    world.approve("1")
+    world.reconcile()
+    world.registry.aliases.clear()
+    result = world.reconcile()
+    assert (result.outcome, result.serving) == ("unchanged", "1")
+    assert "still serves" in result.reason
+
+
+def test_a_serving_version_that_no_longer_loads_does_not_keep_its_successor_out(world):
+    world.approve("1")
+    world.reconcile()
+    world.server.restart()
+    world.server.broken.add("1")
+    world.approve("2")
+    assert world.reconcile().outcome == "released"
+    assert world.server.current == "2"
+
+
+def test_two_controllers_do_not_release_at_once(world):
+    from imaging.errors import ServiceError
+    from serving.state import release_lock
+
+    with release_lock(world.folder / "release"), pytest.raises(ServiceError, match="another release"):
+        with release_lock(world.folder / "release", within_s=0.1):
+            pass
+
+
+def _kill_everywhere(make_world, *, after: bool):
+    """Yield the world after a kill at each call in turn, until a whole run has no call left to be killed at."""
+    for number in itertools.count(1):
+        world = make_world(number)
+        killer = Killer(number, after=after)
+        try:
+            world.reconcile(killer)
+        except Killed:
+            yield world
+            continue
+        assert number > 10
+        return
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+def test_a_release_killed_anywhere_ends_well(tmp_path, package, second_package, after):
+    def make_world(number: int) -> World:
+        world = World(tmp_path / str(number), package, second_package)
+        world.approve("1")
+        world.reconcile()
+        world.approve("2")
+        return world
+
+    for world in _kill_everywhere(make_world, after=after):
+        assert world.server.current in {"1", "2"}
+        world.reconcile()
+        assert world.reconcile().outcome == "unchanged"
+        assert set(world.server.archives) == {"2"}
+        assert world.server.current == "2"
+        assert world.server.gaps == 0
+        assert world.registry.aliases == {"champion": "2", "previous": "1"}
+        assert world.registry.tag("2", "deployment.status") == "serving"
+        assert world.actions() == ["release.started", "release.completed"] * 2
+        assert world.state().pending is None
+        assert world.log.verify().ok
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("fault", ["gates", "smoke"])
+def test_a_refusal_killed_anywhere_ends_well(tmp_path, package, second_package, fault, after):
+    def make_world(number: int) -> World:
+        world = World(tmp_path / str(number), package, second_package)
+        world.approve("1")
+        world.reconcile()
+        if fault == "gates":
+            world.registry.set_tag("2", "gates", "failed")
+        world.wrong_answers = {"2"}
+        world.approve("2")
+        return world
+
+    outcome = {"gates": "approval.refused", "smoke": "release.rolled_back"}[fault]
+    for world in _kill_everywhere(make_world, after=after):
+        world.reconcile()
+        world.reconcile()
+        assert set(world.server.archives) == {"1"}
+        assert world.server.gaps == 0
+        assert world.registry.aliases["champion"] == "1"
+        assert world.registry.tag("2", "deployment.status") == {"gates": "refused", "smoke": "rolled_back"}[fault]
+        assert world.actions().count(outcome) == 1
+        assert world.state().pending is None
+
+
+def test_a_release_given_up_half_way_is_recorded_as_rolled_back(world, package):
+    world.approve("1")
+    world.reconcile()
+    world.approve("2")
+    with pytest.raises(Killed):
+        world.reconcile(_kill_at_the_smoke_test(world))
+    world.approve("1")
+    assert world.reconcile().outcome == "unchanged"
+    assert set(world.server.archives) == {"1"}
+    assert world.actions()[-1] == "release.rolled_back"
+    assert world.registry.tag("2", "deployment.status") == "rolled_back"
+
+
+def _kill_at_the_smoke_test(world: World) -> Killer:
+    class AtSmokeTest(Killer):
+        def call(self, function):
+            if function == world.smoke_test:
+                return super().call(function)
+            return function
+
+    return AtSmokeTest(1, after=False)
