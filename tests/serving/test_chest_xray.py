@@ -94,7 +94,10 @@ def test_an_answer_does_not_depend_on_its_batch(handler, order):
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(data=st.binary(max_size=200), head=st.sampled_from([b"", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", bytes(128) + b"DICM"]))
+@given(
+    data=st.binary(max_size=200),
+    head=st.sampled_from([b"", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", bytes(128) + b"DICM"]),
+)
 def test_no_bytes_get_a_500(handler, data, head):
     [(status, refusal)] = ask(handler, (head + data, {}))
     assert 400 <= status < 500
