@@ -162,7 +162,7 @@ class Release:
         if not info.tags.get("package.digest"):
             raise ReleaseRefusedError("the version has no package.digest tag to verify its files by")
         approval = self.record.approval(info.version)
-        if approval and info.author and approval.actor == info.author:
+        if approval and approval.actor == (info.tags.get("author") or info.author):
             raise ReleaseRefusedError("the approver is the author of the version; somebody else has to approve it")
 
     def _fetch(self, version: str, digest: str) -> Path:
@@ -195,11 +195,13 @@ class Release:
         if state.previous:
             self.registry.set_alias(state.previous.version, "previous")
             self._tag(state.previous.version, "retired", f"replaced by version {serving.version}")
+        details = {"digest": serving.digest, "previous": state.previous.version if state.previous else None}
         approval = self.record.approval(serving.version)
         if approval:
             self.registry.set_tag(serving.version, "approved_by", approval.actor)
             self.registry.set_tag(serving.version, "approved_at", approval.time)
-        details = {"digest": serving.digest, "previous": state.previous.version if state.previous else None}
+            meaning = self.registry.get(serving.version).tags.get("approval.meaning", "")
+            details |= {"approved_by": approval.actor, "approved_at": approval.time, "meaning": meaning}
         self.record.once(pending, "release.completed", details)
         self._tag(serving.version, "serving", "")
         self._clean_up(state)

@@ -1,8 +1,9 @@
 """MLflow's `authorization_function`: who is asking, may they, and the record of it.
 
-It runs inside the MLflow server, the one place where the actor of an alias move is known: neither the registry nor its
-webhooks keep one. Requests are told apart by the handler Flask chose, not by their path, and read by MLflow's own parser,
-so that this function and the handler cannot understand one request differently. REST and the UI's ajax-api share both.
+It runs inside the MLflow server, the one place where the actor of an alias move is known: neither the registry nor
+its webhooks keep one. Requests are told apart by the handler Flask chose, not by their path, and read by MLflow's own
+parser, so that this function and the handler cannot understand one request differently. REST and the UI's ajax-api
+share both.
 """
 
 import logging
@@ -90,7 +91,7 @@ def _read_wish(user: str, change: Change, message: Callable[[], Any]) -> Wish:
         aliases = frozenset(_store().get_registered_model(asked.name).aliases)
     elif version:
         known = _store().get_model_version(asked.name, version)
-        tags, aliases = dict(known.tags), frozenset(known.aliases)
+        version, tags, aliases = str(known.version), dict(known.tags), frozenset(known.aliases)
     value = str(getattr(asked, "value", ""))
     return Wish(
         user=user, change=change, model=asked.name, version=version, key=key, value=value, tags=tags, aliases=aliases

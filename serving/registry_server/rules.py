@@ -17,7 +17,9 @@ AUTHOR_TAG = "author"
 LASTING_TAGS = ("gates", "package.", "dataset.", "image.", "recipe", "trigger", AUTHOR_TAG)
 """Set when the version is registered and never changed: what the gates, the signature and the approver relied on."""
 
-Change = Literal["set_alias", "delete_alias", "set_tag", "delete_tag", "create_version", "delete_version", "delete_model"]
+Change = Literal[
+    "set_alias", "delete_alias", "set_tag", "delete_tag", "create_version", "delete_version", "delete_model"
+]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

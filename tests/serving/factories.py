@@ -1,4 +1,4 @@
-"""The smallest real things serving needs: images as bytes, a packaged model, a TorchServe context, a registry, a server."""
+"""The smallest real things serving needs: images, a packaged model, TorchServe's context, a registry, a server."""
 
 import io
 import json

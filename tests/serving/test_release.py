@@ -248,9 +248,10 @@ def test_two_controllers_do_not_release_at_once(world):
     from imaging.errors import ServiceError
     from serving.state import release_lock
 
-    with release_lock(world.folder / "release"), pytest.raises(ServiceError, match="another release"):
-        with release_lock(world.folder / "release", within_s=0.1):
-            pass
+    folder = world.folder / "release"
+    again = release_lock(folder, within_s=0.1)
+    with release_lock(folder), pytest.raises(ServiceError, match="another release"):
+        again.__enter__()
 
 
 def _kill_everywhere(make_world, *, after: bool):
