@@ -1,1 +1,11 @@
-"""TO BE DESCRIBED."""
+"""What runs after what: the pipelines by name, and how to run, compile and submit them.
+
+Steps are `components`' business, needs of each step are one table in `resources`. Loading this package loads
+KFP (about a second), so the command line imports it inside its commands.
+"""
+
+from typing import Any
+
+from pipelines.training import train_classifier
+
+PIPELINES: dict[str, Any] = {"train-classifier": train_classifier}  # KFP types a pipeline as a plain function

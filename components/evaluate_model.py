@@ -1,0 +1,43 @@
+"""Measure a model on images and patients it never saw."""
+
+from kfp import dsl
+
+from components import images
+
+
+@dsl.component(base_image=images.TRAINER, install_kfp_package=False)
+def evaluate_model(
+    dataset: dsl.Input[dsl.Dataset],
+    split: dsl.Input[dsl.Artifact],
+    model: dsl.Input[dsl.Model],
+    evaluation: dsl.Output[dsl.Artifact],
+    resamples: int = 1000,
+    champion: str = "",
+    code_version: str = "",
+) -> str:
+    """Evaluate on the test part, beside the champion where there is one.
+
+    Args:
+        dataset: A dataset version.
+        split: Its parts.
+        model: The calibrated model directory.
+        evaluation: The folder of `evaluation.json`, `evaluation.html` and predictions.
+        resamples: Bootstrap resamples, by patient.
+        champion: The champion's version when the run began, which decides whether a finished step may be
+            reused. Whom to compare with is asked of the registry, not taken from here.
+        code_version: Digest of the code, likewise.
+
+    Returns:
+        The champion's version that it was compared with, or "".
+    """
+    from pathlib import Path
+
+    from imaging.evaluation import evaluate_on_disk
+    from imaging.registry import current_champion
+    from imaging.settings import Settings
+
+    folders = (Path(model.path), Path(dataset.path), Path(split.path), Path(evaluation.path))
+    with current_champion(Settings()) as (version, directory):
+        evaluate_on_disk(*folders, champion=directory, resamples=resamples)
+    evaluation.metadata["champion"] = version
+    return version

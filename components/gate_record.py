@@ -1,0 +1,35 @@
+"""The gates' answers, on record before they stop a run."""
+
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from audit import record
+from imaging.errors import GateFailureError
+
+if TYPE_CHECKING:
+    from imaging.evaluation.gates import GateReport
+
+TABLE = "gates.yaml"
+
+
+def answer_gates(package: Path, evaluation: Path, out: Path) -> "GateReport":
+    """Check every gate of the installed table, write the report to `out`, append an audit event for each.
+
+    Raises:
+        GateFailureError: if any gate failed.
+    """
+    from imaging.evaluation import check_gates_on_disk
+    from imaging.models.directory import package_digest
+
+    with as_file(files("pipelines") / TABLE) as table:
+        report = check_gates_on_disk(package, evaluation, table, out)
+    subject = package_digest(package)
+    for result in report.results:
+        answer = {"gate": result.gate, "passed": result.passed, "figure": result.figure, "bound": result.bound}
+        record("gate.evaluated", subject=subject, details={**answer, "table": report.table_digest})
+    failed = [result for result in report.results if not result.passed]
+    if failed or not report.passed:
+        reasons = "; ".join(f"{result.gate}: {result.reason}" for result in failed)
+        raise GateFailureError(f"{len(failed)} of {len(report.results)} gates failed, nothing is registered: {reasons}")
+    return report

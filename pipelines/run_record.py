@@ -1,0 +1,153 @@
+"""What a run leaves behind to be read: its steps, outputs and end, in `run.json` from the first moment on."""
+
+import json
+import os
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import psutil
+
+from imaging.atomic import write_text
+from imaging.errors import NotFoundError
+
+State = Literal["waiting", "running", "done", "failed", "skipped"]
+RECORD = "run.json"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StepResult:
+    """Where one step stands."""
+
+    name: str
+    state: State = "waiting"
+    seconds: float = 0.0
+    cached: bool = False
+    """Whether an earlier run's outputs stand in."""
+    error: str = ""
+    """`[code] message`, the step's own."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunResult:
+    """How a run ended, or stands."""
+
+    run_dir: Path
+    pipeline: str
+    steps: tuple[StepResult, ...] = ()
+    outputs: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """By step, then by output: a parameter's value or an artifact's path."""
+    passed: bool = False
+    ended: bool = False
+    seconds: float = 0.0
+    started: float = 0.0
+    """Seconds since 1970."""
+    pid: int = 0
+
+    @property
+    def error(self) -> str:
+        """The failed step's `[code] message`, or ""."""
+        return next((step.error for step in self.steps if step.state == "failed"), "")
+
+    @property
+    def version(self) -> str:
+        """The registered version's number, or ""."""
+        return str(self.outputs.get("register-model", {}).get("Output", ""))
+
+    def artifact(self, step: str, name: str) -> Path | None:
+        """Return the path of one output, if the run has it."""
+        path = self.outputs.get(step, {}).get(name)
+        return Path(path) if path else None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values, as in `run.json`."""
+        return {**asdict(self), "run_dir": str(self.run_dir), "version": self.version, "error": self.error}
+
+
+class RunRecord:
+    """Keeps a run's record up to date and tells `on_step` of every change."""
+
+    def __init__(
+        self, run_dir: Path, pipeline: str, steps: list[str], on_step: Callable[[StepResult], None] | None = None
+    ) -> None:
+        waiting = tuple(StepResult(name=name) for name in steps)
+        self._on_step = on_step or (lambda _: None)
+        self._began: dict[str, float] = {}
+        self._start = time.monotonic()
+        self.result = RunResult(run_dir=run_dir, pipeline=pipeline, steps=waiting, started=time.time(), pid=os.getpid())
+        for step in waiting:
+            self._on_step(step)
+        self._write()
+
+    def begin(self, name: str) -> None:
+        """A step runs."""
+        self._began[name] = time.monotonic()
+        self._change(StepResult(name=name, state="running"))
+
+    def end(self, name: str, outputs: dict[str, Any], *, cached: bool) -> None:
+        """A step ended well."""
+        plain = {key: getattr(value, "path", value) for key, value in outputs.items()}
+        self.result = replace(self.result, outputs={**self.result.outputs, name: plain})
+        self._change(StepResult(name=name, state="done", seconds=self._seconds(name), cached=cached))
+
+    def fail(self, name: str, error: str) -> None:
+        """A step failed."""
+        self._change(StepResult(name=name, state="failed", seconds=self._seconds(name), error=error))
+
+    def close(self, *, passed: bool) -> RunResult:
+        """The run ended; what still waits will not run."""
+        for step in self.result.steps:
+            if step.state == "waiting":
+                self._change(replace(step, state="skipped"))
+            elif step.state == "running":
+                self.fail(step.name, "[interrupted] the run ended before this step did")
+        self.result = replace(self.result, passed=passed, ended=True, seconds=round(time.monotonic() - self._start, 2))
+        self._write()
+        return self.result
+
+    def _seconds(self, name: str) -> float:
+        return round(time.monotonic() - self._began.get(name, time.monotonic()), 2)
+
+    def _change(self, changed: StepResult) -> None:
+        known = [step.name for step in self.result.steps]
+        kept = self.result.steps if changed.name in known else (*self.result.steps, changed)
+        self.result = replace(self.result, steps=tuple(changed if step.name == changed.name else step for step in kept))
+        self._write()
+        self._on_step(changed)
+
+    def _write(self) -> None:
+        write_text(self.result.run_dir / RECORD, json.dumps(self.result.to_json(), indent=1, default=str))
+
+
+def load_run(run_dir: Path) -> RunResult:
+    """Read a run's record; a run that was killed is told as ended, its running step as interrupted."""
+    kept = json.loads((run_dir / RECORD).read_text())
+    steps = tuple(StepResult(**step) for step in kept["steps"])
+    ended = kept["ended"] or not psutil.pid_exists(kept["pid"])
+    if ended and not kept["ended"]:
+        error = "[interrupted] the run was killed here"
+        steps = tuple(replace(s, state="failed", error=error) if s.state == "running" else s for s in steps)
+    names = ("pipeline", "outputs", "passed", "seconds", "started", "pid")
+    return RunResult(run_dir=run_dir, steps=steps, ended=ended, **{name: kept[name] for name in names})
+
+
+def list_runs(home: Path) -> list[RunResult]:
+    """Return the runs kept under `home`, the newest first."""
+    found = [load_run(file.parent) for file in (home / "runs").glob(f"*/{RECORD}")]
+    return sorted(found, key=lambda run: run.started, reverse=True)
+
+
+def find_run(home: Path, name: str) -> RunResult:
+    """Return the run whose name starts with or ends in `name`; the newest of several.
+
+    Raises:
+        NotFoundError: if there is none; the message lists the last few.
+    """
+    runs = list_runs(home)
+    for run in runs:
+        if run.run_dir.name.startswith(name) or run.run_dir.name.endswith(name):
+            return run
+    there = ", ".join(run.run_dir.name for run in runs[:5]) or "none"
+    raise NotFoundError(f"no run {name!r}; the last are: {there}")

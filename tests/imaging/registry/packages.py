@@ -1,0 +1,45 @@
+"""The three folders a registration rests on, as small as they can be."""
+
+import json
+from pathlib import Path
+
+from imaging.config import InputConfig
+from imaging.models.directory import ModelInfo
+
+GATES = [
+    {
+        "gate": "discrimination",
+        "passed": True,
+        "figure": 0.912345,
+        "bound": 0.7,
+        "reason": "lower bound above the floor",
+    },
+    {"gate": "split_overlap", "passed": True, "figure": 0, "bound": 0, "reason": "none"},
+]
+
+
+def write_folders(root: Path, *, weights: bytes = b"weights", passed: bool = True) -> tuple[Path, Path, Path]:
+    """Return a package, an evaluation and a gates folder under `root`."""
+    package, evaluation, gates = (root / name for name in ("package", "evaluation", "gates"))
+    for folder in (package, evaluation, gates):
+        folder.mkdir(parents=True)
+    info = ModelInfo(
+        recipe="tiny",
+        architecture="mobilenet_v2",
+        classes=("normal", "pneumonia", "covid"),
+        input=InputConfig(size=32),
+        packed_size=32,
+        digests={"dataset": "sha256:" + "d" * 64},
+    )
+    (package / "model.json").write_text(info.model_dump_json())
+    (package / "model.safetensors").write_bytes(weights)
+    (package / "model_card.md").write_text("# Model card\n\nFor tests only.")
+    (package / "curves.json").write_text(json.dumps({"epochs": [{"epoch": n, "val_loss": 1 / n} for n in (1, 2, 3)]}))
+    figure = {"value": 0.95, "low": 0.912345, "high": 0.97}
+    (evaluation / "evaluation.json").write_text(json.dumps({"n_images": 90, "overall": {"macro_auroc": figure}}))
+    (evaluation / "evaluation.html").write_text("<html></html>")
+    (evaluation / "predictions.parquet").write_bytes(b"rows")
+    results = [{**gate, "passed": passed} for gate in GATES]
+    (gates / "gates.json").write_text(json.dumps({"results": results, "passed": passed, "table_digest": "sha256:t"}))
+    (gates / "gates.html").write_text("<html></html>")
+    return package, evaluation, gates

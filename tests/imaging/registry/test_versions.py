@@ -1,0 +1,142 @@
+"""On MLflow's own store in a file; what only a server can show is in tests/e2e."""
+
+from pathlib import Path
+
+import pytest
+
+from imaging.errors import GateFailureError, NotFoundError
+from imaging.models.directory import package_digest
+from imaging.registry import MODEL_NAME, Registry
+from imaging.registry.session import signed_in
+from imaging.settings import Settings
+from tests.imaging.registry.packages import write_folders
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::ResourceWarning"
+)
+
+ABOUT = {
+    "recipe": "tiny",
+    "trigger": "manual",
+    "image_digest": "sha256:i",
+    "params": {"seed": 0, "input": {"size": 32}},
+}
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("mlflow")
+
+
+@pytest.fixture
+def registry(store: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
+    """One database for the module, since MLflow takes seconds to make one; each test registers its own weights."""
+    monkeypatch.chdir(store)
+    return Registry.from_settings(Settings(mlflow_uri=f"sqlite:///{store}/mlflow.db"))
+
+
+def test_a_registered_package_carries_its_tags_its_description_and_the_alias_challenger(
+    registry: Registry, tmp_path: Path
+) -> None:
+    folders = write_folders(tmp_path, weights=b"1")
+    info = registry.get(registry.register(*folders, **ABOUT))
+
+    assert info.aliases == ("challenger",)
+    assert info.tags == {
+        "gates": "passed",
+        "gates.report": f"runs:/{info.run_id}/gates/gates.html",
+        "package.digest": package_digest(folders[0]),
+        "dataset.digest": "sha256:" + "d" * 64,
+        "image.digest": "sha256:i",
+        "recipe": "tiny",
+        "trigger": "manual",
+    }
+    assert "| discrimination | passed | 0.9123 | 0.7 |" in info.description
+    assert "For tests only." in info.description
+    assert registry.by_alias("challenger") == info
+    assert registry.by_alias("champion") is None
+
+
+def test_its_run_tells_how_it_was_made(registry: Registry, tmp_path: Path) -> None:
+    info = registry.get(registry.register(*write_folders(tmp_path, weights=b"2"), **ABOUT))
+    with signed_in(registry._settings) as client:
+        run = client.get_run(info.run_id)
+        losses = client.get_metric_history(info.run_id, "val_loss")
+        files = {
+            file.path
+            for folder in ("", "model", "evaluation", "gates", "plots")
+            for file in client.list_artifacts(info.run_id, folder)
+        }
+
+    assert run.info.status == "FINISHED"
+    assert run.data.params == {"seed": "0", "input.size": "32"}
+    assert [(point.step, point.value) for point in losses] == [(1, 1.0), (2, 0.5), (3, 1 / 3)]
+    assert run.data.metrics["test.overall.macro_auroc"] == 0.95
+    assert run.data.metrics["test.overall.macro_auroc.low"] == 0.912345
+    assert [entry.dataset.digest for entry in run.inputs.dataset_inputs] == ["d" * 36]
+    assert {"model/model.safetensors", "evaluation/evaluation.html", "gates/gates.json", "plots/curves.json"} <= files
+    assert "evaluation/predictions.parquet" not in files
+
+
+def test_the_same_package_is_registered_once(registry: Registry, tmp_path: Path) -> None:
+    folders = write_folders(tmp_path, weights=b"3")
+    first = registry.register(*folders, **ABOUT)
+    count = len(registry.versions())
+
+    assert registry.register(*folders, **ABOUT) == first
+    assert len(registry.versions()) == count
+
+
+def test_the_champion_is_not_made_its_own_challenger(registry: Registry, tmp_path: Path) -> None:
+    folders = write_folders(tmp_path / "a", weights=b"4")
+    champion = registry.register(*folders, **ABOUT)
+    registry.set_alias(champion, "champion")
+    challenger = registry.register(*write_folders(tmp_path / "b", weights=b"5"), **ABOUT)
+    registry.register(*folders, **ABOUT)
+    aliases = (registry.get(champion).aliases, registry.get(challenger).aliases)
+    registry.delete_alias("champion")
+
+    assert aliases == (("champion",), ("challenger",))
+    assert registry.by_alias("champion") is None
+
+
+def test_a_model_that_failed_a_gate_is_not_registered(registry: Registry, tmp_path: Path) -> None:
+    before = registry.versions()
+    with pytest.raises(GateFailureError, match="nothing is registered"):
+        registry.register(*write_folders(tmp_path, weights=b"6", passed=False), **ABOUT)
+
+    assert registry.versions() == before
+
+
+def test_what_is_downloaded_is_what_was_registered(registry: Registry, tmp_path: Path) -> None:
+    package, *rest = write_folders(tmp_path, weights=b"7")
+    version = registry.register(package, *rest, **ABOUT)
+    fetched = registry.download(version, tmp_path / "fetched" / version)
+
+    assert fetched == tmp_path / "fetched" / version
+    assert package_digest(fetched) == package_digest(package)
+    assert [path.name for path in fetched.parent.iterdir()] == [version]
+
+
+def test_a_tag_can_be_set(registry: Registry, tmp_path: Path) -> None:
+    version = registry.register(*write_folders(tmp_path, weights=b"8"), **ABOUT)
+    registry.set_tag(version, "deployment.status", "serving")
+
+    assert registry.get(version).tags["deployment.status"] == "serving"
+
+
+def test_a_version_that_is_not_there_is_refused_with_those_there_are(registry: Registry, tmp_path: Path) -> None:
+    version = registry.register(*write_folders(tmp_path, weights=b"9"), **ABOUT)
+    with pytest.raises(NotFoundError, match=f"no version '99' of {MODEL_NAME}; there are: {version}"):
+        registry.get("99")
+
+
+def test_a_run_that_a_kill_left_open_is_closed_by_the_next_registration(registry: Registry, tmp_path: Path) -> None:
+    folders = write_folders(tmp_path, weights=b"10")
+    with signed_in(registry._settings) as client:
+        experiment = client.get_experiment_by_name("train-classifier") or client.create_experiment("train-classifier")
+        experiment_id = getattr(experiment, "experiment_id", experiment)
+        open_run = client.create_run(experiment_id, tags={"package.digest": package_digest(folders[0])})
+    registry.register(*folders, **ABOUT)
+    with signed_in(registry._settings) as client:
+        assert client.get_run(open_run.info.run_id).info.status == "KILLED"

@@ -1,0 +1,60 @@
+import pytest
+
+from imaging.errors import ConfigurationError, ServiceError
+from pipelines.fingerprints import code_version
+from pipelines.resources import NEEDS
+from pipelines.submit import submit
+from tests.pipelines.kfp_api import serve
+
+ARGUMENTS = {"source": "s3://images/2026", "recipe": "resnet50_xray3", "overrides": {"batch_size": 64}}
+
+
+def test_a_submitted_run_carries_the_pipeline_its_needs_and_its_arguments(capfd: pytest.CaptureFixture[str]) -> None:
+    with serve() as api:
+        run = submit("train-classifier", ARGUMENTS, host=api.host, service_account="trainer")
+    (sent,) = api.runs
+
+    assert run.run_id == "run-1"
+    assert run.url == f"{api.host}/#/runs/details/run-1"
+    assert [experiment["display_name"] for experiment in api.experiments] == ["thorax"]
+    assert sent["experiment_id"] == "experiment-1"
+    assert sent["service_account"] == "trainer"
+    assert sent["runtime_config"]["parameters"] == {**ARGUMENTS, "code_version": code_version()}
+    assert sent["pipeline_spec"]["pipeline_spec"]["root"]["dag"]["tasks"].keys() == NEEDS.keys()
+    assert "kubernetes" in sent["pipeline_spec"]["platform_spec"]["platforms"]
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_second_run_goes_to_the_same_experiment() -> None:
+    with serve() as api:
+        submit("train-classifier", ARGUMENTS, host=api.host)
+        submit("train-classifier", ARGUMENTS, host=api.host)
+
+    assert [run["experiment_id"] for run in api.runs] == ["experiment-1", "experiment-1"]
+
+
+def test_a_token_is_shown_to_the_server() -> None:
+    with serve(token="open") as api:
+        assert submit("train-classifier", ARGUMENTS, host=api.host, token="open").run_id == "run-1"
+        with pytest.raises(ServiceError, match="401"):
+            submit("train-classifier", ARGUMENTS, host=api.host, token="wrong")
+
+
+def test_a_refusal_is_told_in_the_servers_words() -> None:
+    with serve(refuse_runs=True) as api, pytest.raises(ServiceError, match="the pipeline specification is invalid"):
+        submit("train-classifier", ARGUMENTS, host=api.host)
+
+
+def test_a_server_that_hangs_is_not_waited_for_forever() -> None:
+    with serve(delay_s=3.0) as api, pytest.raises(ServiceError, match="does not answer"):
+        submit("train-classifier", ARGUMENTS, host=api.host, timeout_s=1.0)
+
+
+def test_a_server_that_is_not_there_is_said_so() -> None:
+    with pytest.raises(ServiceError, match="does not answer"):
+        submit("train-classifier", ARGUMENTS, host="http://127.0.0.1:9")
+
+
+def test_arguments_are_checked_before_the_server_is_asked() -> None:
+    with pytest.raises(ConfigurationError, match="'speed'"):
+        submit("train-classifier", {**ARGUMENTS, "speed": 1}, host="http://127.0.0.1:9")

@@ -1,0 +1,216 @@
+"""`thorax pipelines`: run a pipeline here, compile it, submit it to a cluster, look at what ran."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from imaging.errors import ConfigurationError, ServiceError
+from thorax.console import emit, say
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from pipelines.run_record import RunResult
+
+app = typer.Typer(help="Run, compile and submit the pipelines.", no_args_is_help=True)
+
+Name = Annotated[str, typer.Argument(help="A pipeline; `list` shows them.")]
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+Recipe = Annotated[str, typer.Option(help="A recipe of imaging.recipes.")]
+Data = Annotated[str, typer.Option(help="Folder or s3:// address of images, or a dataset version.")]
+Labels = Annotated[str, typer.Option(help="Label table (CSV); class folders where absent.")]
+DatasetName = Annotated[str, typer.Option("--name", help="What the dataset's name starts with.")]
+Set = Annotated[
+    list[str] | None, typer.Option("--set", help="Change a recipe's field: key=value, the value as JSON or text.")
+]
+Trigger = Annotated[Literal["manual", "drift", "schedule"], typer.Option(help="Why it is trained.")]
+KeepSplit = Annotated[bool, typer.Option("--keep-split", help="Keep the label table's own split.")]
+Seed = Annotated[int, typer.Option(help="Of the split.")]
+
+
+@app.command()
+def run(
+    pipeline: Name,
+    recipe: Recipe,
+    data: Data,
+    labels: Labels = "",
+    name: DatasetName = "dataset",
+    changes: Set = None,
+    trigger: Trigger = "manual",
+    keep_split: KeepSplit = False,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Run a pipeline on this machine; finished steps of earlier runs are reused."""
+    from pipelines.runner import run_local
+    from thorax.live_steps import LiveSteps
+
+    home = _sign_in()
+    arguments = _arguments(recipe, data, labels, name, changes or [], trigger=trigger, keep_split=keep_split, seed=seed)
+    with LiveSteps() as steps:
+        result = run_local(pipeline, arguments, home=home, on_step=steps.on_step)
+    gates = result.run_dir / "steps" / "check-gates" / "gates" / "gates.json"
+    report = json.loads(gates.read_text()) if gates.is_file() else {}
+    emit({**result.to_json(), "gates": report}, as_json=as_json, text=_gates_table(report) if report else "")
+    _tell_end(result)
+    if not result.passed:
+        raise typer.Exit(1)
+
+
+@app.command("compile")
+def compile_(
+    pipeline: Name, out: Annotated[Path, typer.Option(help="Where to write the YAML.")] = Path("pipeline.yaml")
+) -> None:
+    """Compile a pipeline to a package for Kubeflow Pipelines."""
+    from pipelines.compilation import compile_pipeline
+
+    emit(str(compile_pipeline(pipeline, out)), as_json=False)
+
+
+@app.command()
+def submit(
+    pipeline: Name,
+    host: Annotated[str, typer.Option(help="Address of the Kubeflow Pipelines API.")],
+    recipe: Recipe,
+    data: Data,
+    labels: Labels = "",
+    name: DatasetName = "dataset",
+    changes: Set = None,
+    trigger: Trigger = "manual",
+    keep_split: KeepSplit = False,
+    seed: Seed = 0,
+    namespace: Annotated[str, typer.Option(help="Kubernetes namespace of a multi-user server.")] = "",
+    service_account: Annotated[str, typer.Option(help="Service account the steps run as.")] = "",
+    token: Annotated[str, typer.Option(envvar="THORAX_KFP_TOKEN", help="Bearer token.", show_envvar=True)] = "",
+    as_json: Json = False,
+) -> None:
+    """Submit a pipeline to a Kubeflow Pipelines server."""
+    from pipelines.submit import submit as submit_run
+
+    arguments = _arguments(recipe, data, labels, name, changes or [], trigger=trigger, keep_split=keep_split, seed=seed)
+    run = submit_run(pipeline, arguments, host=host, token=token, namespace=namespace, service_account=service_account)
+    emit({"run_id": run.run_id, "url": run.url}, as_json=as_json, text=run.url)
+
+
+@app.command("list")
+def list_(as_json: Json = False) -> None:
+    """List the pipelines and what each is for."""
+    from pipelines import PIPELINES
+
+    about = {name: (pipeline.description or "").split("\n")[0] for name, pipeline in PIPELINES.items()}
+    emit(about, as_json=as_json, text="\n".join(f"{name:<20} {text}" for name, text in about.items()))
+
+
+@app.command()
+def show(
+    run_name: Annotated[str, typer.Argument(metavar="[RUN]", help="A run's name or how it starts or ends.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Show one run's steps, or the runs there are."""
+    from imaging.settings import Settings
+    from pipelines.run_record import find_run, list_runs
+    from thorax.live_steps import steps_table
+
+    home = Settings().home
+    if not run_name:
+        runs = list_runs(home)
+        emit([run.to_json() for run in runs], as_json=as_json, text=_runs_table(runs) if runs else f"no runs in {home}")
+        return
+    found = find_run(home, run_name)
+    emit(found.to_json(), as_json=as_json, text=steps_table(found.steps))
+    _tell_end(found)
+
+
+def _sign_in() -> Path:
+    """Act as the trainer of this home's stack, or as the environment says; return the home.
+
+    Raises:
+        ServiceError: if neither names a registry.
+    """
+    from imaging.settings import Settings
+    from thorax.stack.environment import apply
+
+    home = Settings().home
+    try:
+        apply(home, "trainer")
+    except ServiceError as error:
+        if not Settings().mlflow_uri:
+            raise ServiceError("expected a registry to register in, got none; run `thorax up` first") from error
+    return home
+
+
+def _arguments(
+    recipe: str, data: str, labels: str, name: str, changes: list[str], *, trigger: str, keep_split: bool, seed: int
+) -> dict[str, Any]:
+    """Return the pipeline's arguments; a recipe or change that cannot be is refused here, before anything starts."""
+    from pydantic import ValidationError
+
+    from imaging.recipes import get_recipe
+
+    overrides = dict(_change(text) for text in changes)
+    try:
+        config = get_recipe(recipe).replace(**overrides)
+    except ValidationError as error:
+        what = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg'].lower()}" for e in error.errors())
+        raise ConfigurationError(f"the recipe {recipe!r} cannot be changed so: {what}") from error
+    return {
+        "source": data,
+        "recipe": recipe,
+        "labels": labels,
+        "name": name,
+        "size": config.input.size,
+        "seed": seed,
+        "keep_split": keep_split,
+        "overrides": overrides,
+        "trigger": trigger,
+    }
+
+
+def _change(text: str) -> tuple[str, Any]:
+    key, separator, value = text.partition("=")
+    if not separator or not key:
+        raise ConfigurationError(f"expected key=value after --set, got {text!r}")
+    try:
+        return key, json.loads(value)
+    except json.JSONDecodeError:
+        return key, value
+
+
+def _tell_end(result: "RunResult") -> None:
+    """Say how a run ended, where it is kept, and a failed step's own error."""
+    for step in result.steps:
+        if step.state == "failed":
+            say(f"{step.name} failed: {step.error}".replace("[", r"\["))
+            say(f"its log: {result.run_dir / 'logs' / f'{step.name}.log'}")
+    if result.passed and result.version:
+        say(f"registered chest-xray version {result.version} as challenger")
+    say(f"run {result.run_dir.name}: {_end(result)}, {result.seconds:.1f} s, kept in {result.run_dir}")
+
+
+def _end(result: "RunResult") -> str:
+    return "passed" if result.passed else "failed" if result.ended else "still running"
+
+
+def _gates_table(report: dict[str, Any]) -> "Table":
+    from rich.table import Table
+
+    table = Table("gate", "answer", "figure", "bound", "reason", box=None, pad_edge=False)
+    for row in report["results"]:
+        answer = "[green]passed[/]" if row["passed"] else "[red]FAILED[/]"
+        table.add_row(row["gate"], answer, _figure(row["figure"]), _figure(row["bound"]), str(row["reason"]))
+    return table
+
+
+def _figure(value: Any) -> str:
+    return "-" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _runs_table(runs: "list[RunResult]") -> "Table":
+    from rich.table import Table
+
+    table = Table("run", "end", "seconds", "version", "error", box=None, pad_edge=False)
+    for run in runs:
+        table.add_row(run.run_dir.name, _end(run), f"{run.seconds:.1f}", run.version, run.error.replace("[", r"\["))
+    return table
