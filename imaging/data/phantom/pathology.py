@@ -59,7 +59,7 @@ def attenuation(chest: Chest, label: str, severity: float, rng: np.random.Genera
 
 def _consolidation(lung: Lung, lobe: Lobe, rough: Array, marks: Array, severity: float) -> Array:
     """Dense, ragged, bounded by a fissure where there is one; bronchi stay open and show dark."""
-    reach = 0.62 + 0.5 * severity
+    reach = 0.75 + 0.45 * severity
     a = (lung.across - np.float32(lobe.across)) * np.float32(1 / (lobe.half_width * reach))
     b = (lung.height - np.float32(lobe.height)) * np.float32(1 / (lobe.half_height * reach))
     inside = ramp(1 - a * a - b * b + np.float32(0.3) * rough, 0.75)
@@ -67,7 +67,7 @@ def _consolidation(lung: Lung, lobe: Lobe, rough: Array, marks: Array, severity:
         inside *= ramp(np.float32(lobe.above) + np.float32(0.05) * lung.across - lung.height, 0.02)
     if lobe.below is not None:
         inside *= ramp(lung.height - np.float32(lobe.below), 0.03)
-    strength = 0.14 + 0.72 * severity
+    strength = 0.2 + 0.68 * severity
     return inside * (np.float32(strength) * (1 - np.float32(0.8) * np.clip(marks, 0, 0.4)))
 
 
@@ -85,8 +85,8 @@ def _harmless(lung: Lung, rough: Array, nuisance: np.ndarray) -> Array:
     """What healthy pictures have too: uneven aeration, sometimes a hazy base or a band of collapse."""
     amount = 0.05 + 0.07 * float(nuisance[0])
     fill = np.float32(amount) * ramp(rough, 2.0)
-    if nuisance[1] < 0.3:
-        fill = fill + np.float32(0.35 * nuisance[2]) * ramp(lung.height - np.float32(0.15), 0.4) * ramp(rough + 1, 2.0)
+    if nuisance[1] < 0.2:
+        fill = fill + np.float32(0.3 * nuisance[2]) * ramp(lung.height - np.float32(0.15), 0.4) * ramp(rough + 1, 2.0)
     if nuisance[3] < 0.2 and (nuisance[0] < 0.5) == (lung.side < 0):
         line = lung.height - np.float32(0.34) + np.float32(0.15) * lung.across
         band = np.exp(-((line * np.float32(1 / 0.018)) ** 2)) * ramp(lung.across - np.float32(0.2), 0.1)

@@ -83,8 +83,8 @@ def draw_patient(index: int, *, seed: int, site: str) -> Patient:
 
 
 def _severity(rng: np.random.Generator) -> float:
-    """Mostly plain disease, with a fifth so faint that readers would argue."""
-    return float(rng.uniform(0.03, 0.3) if rng.random() < 0.22 else rng.uniform(0.3, 1.0))
+    """Mostly plain disease, with one in six so faint that readers would argue."""
+    return float(rng.uniform(0.03, 0.3) if rng.random() < 0.17 else rng.uniform(0.33, 1.0))
 
 
 def _label(index: int, *, seed: int, site: str) -> str:
