@@ -15,7 +15,9 @@ from serving.answer import Answer, Explain, Refusal
 from serving.errors import AccessDeniedError, RefusedError
 from serving.tokens import authorization
 
-RETRIED = (429, 503)
+RETRIED = (429, 500, 502, 503, 504, 507)
+"""Busy, away, or (507) a worker that died with the request in its hands."""
+LONGEST_PAUSE_S = 10.0
 MAGIC = {b"\x89PNG": "image/png", b"\xff\xd8\xff": "image/jpeg"}
 
 
@@ -67,11 +69,11 @@ class ChestXrayClient:
         raise _refusal(response)
 
     def _post(self, path: str, data: bytes, headers: dict[str, str]) -> httpx.Response:
-        problem = "no attempt was made"
+        problem, asked_to_wait_s = "no attempt was made", 0.0
         with httpx.Client(base_url=self.url, timeout=self.timeout_s, transport=self.transport) as client:
             for attempt in range(self.attempts):
                 if attempt:
-                    time.sleep(self.first_pause_s * 2 ** (attempt - 1))
+                    time.sleep(max(self.first_pause_s * 2 ** (attempt - 1), asked_to_wait_s))
                 try:
                     response = client.post(path, content=data, headers={**headers, **self._token()})
                 except httpx.TransportError as error:
@@ -79,7 +81,7 @@ class ChestXrayClient:
                     continue
                 if response.status_code not in RETRIED:
                     return response
-                problem = f"HTTP {response.status_code}"
+                problem, asked_to_wait_s = f"HTTP {response.status_code}", _retry_after_s(response)
         raise ServiceError(f"TorchServe gave no answer in {self.attempts} attempts ({problem}); see `thorax status`")
 
     def _token(self) -> dict[str, str]:
@@ -88,6 +90,12 @@ class ChestXrayClient:
 
 def _media_type(data: bytes) -> str:
     return next((kind for magic, kind in MAGIC.items() if data.startswith(magic)), "application/dicom")
+
+
+def _retry_after_s(response: httpx.Response) -> float:
+    """Return the seconds that the server asks for, within reason; 0 where it asks for none."""
+    given = response.headers.get("Retry-After", "")
+    return min(float(given), LONGEST_PAUSE_S) if given.isdecimal() else 0.0
 
 
 def _read(shape: Any, response: httpx.Response) -> Any:

@@ -3,7 +3,7 @@
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -15,12 +15,13 @@ if TYPE_CHECKING:
     from audit import AuditEvent
     from imaging.registry import Registry, VersionInfo
     from imaging.settings import Settings
+    from thorax.stack.environment import Role
 
 app = typer.Typer(help="Look at registered models, approve one, release it.", no_args_is_help=True)
 
 Version = Annotated[str, typer.Argument(help="A version's number; `list` shows them.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
-User = Annotated[str, typer.Option("--as", help="The MLflow user who approves.")]
+User = Annotated[Literal["approver", "trainer", "admin"], typer.Option("--as", help="The MLflow user who approves.")]
 Meaning = Annotated[str, typer.Option(help="What the approval means; it stays on the record.")]
 Wait = Annotated[bool, typer.Option("--wait", help="Wait until it serves, or was refused.")]
 Within = Annotated[float, typer.Option("--timeout", help="Seconds to wait.")]
@@ -96,7 +97,7 @@ def release(as_json: Json = False) -> None:
         raise typer.Exit(1)
 
 
-def _sign_in(role: Any) -> tuple["Registry", "Settings"]:
+def _sign_in(role: "Role") -> tuple["Registry", "Settings"]:
     """Act as one MLflow user of this home's stack; without a stack, as the environment says."""
     from imaging.errors import ServiceError
     from imaging.registry import Registry
