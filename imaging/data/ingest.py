@@ -49,7 +49,6 @@ def ingest(
     minimum_side: int = 64,
     on_progress: Progress | None = None,
     settings: Settings | None = None,
-    workers: int | None = None,
 ) -> IngestResult:
     """Write the dataset version `out/<name>-<digest>`.
 
@@ -58,11 +57,11 @@ def ingest(
         out: The folder of dataset versions.
         labels: A label table: a file, an s3:// address, or a name inside the source. Class folders where absent.
         name: What the version's name begins with.
-        size, minimum_side: In pixels: side of the packed images; images with a shorter side are set aside.
+        size: Side of the packed images, in pixels.
         pseudonym_key: Key of the patient hashes.
+        minimum_side: Images with a shorter side, in pixels, are set aside.
         on_progress: Called with images done and images in all.
         settings: S3 endpoint and keys, and the limits of decoding; boto3's own variables where absent.
-        workers: Threads that read and decode.
 
     Raises:
         DataError: no usable image, a class without one, a bad table; NotFoundError, ServiceError: no source.
@@ -74,7 +73,7 @@ def ingest(
     reader = Reader(source=place, size=size, limits=_limits(settings, minimum_side), key=pseudonym_key)
     provenance = {"kind": place.kind, "labels_sha256": _sha256(table)}
     with staging(out) as folder:
-        candidates, unread = _read(reader, entries, folder, on_progress, workers or min(8, os.cpu_count() or 1))
+        candidates, unread = _read(reader, entries, folder, on_progress)
         selection = select(candidates)
         problems = sorted([*unread, *selection.problems], key=lambda problem: problem.row)
         check_classes(selection.kept, expected, len(problems))
@@ -103,7 +102,7 @@ def _limits(settings: Settings | None, minimum_side: int) -> Limits:
 
 
 def _read(
-    reader: Reader, entries: Sequence[Entry], folder: Path, on_progress: Progress | None, workers: int
+    reader: Reader, entries: Sequence[Entry], folder: Path, on_progress: Progress | None
 ) -> tuple[list[Candidate], list[Problem]]:
     """Read every entry; the pixels go to disk as they come, so memory does not grow with the dataset."""
     candidates: list[Candidate] = []
@@ -111,7 +110,7 @@ def _read(
     # The filters are the process's, not the thread's: set once around the pool, so that they come back as they were.
     with (folder / UNPACKED).open("wb") as file, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        for done, result in enumerate(reader.read_all(entries, workers=workers), start=1):
+        for done, result in enumerate(reader.read_all(entries, workers=min(8, os.cpu_count() or 1)), start=1):
             if isinstance(result, Problem):
                 problems.append(result)
             else:

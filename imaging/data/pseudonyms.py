@@ -48,4 +48,4 @@ def _parse(text: str, where: str) -> bytes:
 
 def pseudonym(patient_id: str, key: bytes) -> str:
     """Return 16 hexadecimal digits (HMAC-SHA256) for a patient identifier."""
-    return hmac.new(key, patient_id.strip().encode(), hashlib.sha256).hexdigest()[:16]
+    return hmac.new(key, patient_id.strip().encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()[:16]

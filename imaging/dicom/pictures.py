@@ -8,7 +8,7 @@ from PIL import Image, ImageOps
 from imaging.dicom.grey_values import stretch
 from imaging.dicom.image import Limits
 from imaging.dicom.screening import check_size
-from imaging.errors import NotAChestRadiographError
+from imaging.errors import ImageTooLargeError, NotAChestRadiographError
 
 COLOURED = 24
 """Distance between the channels (of 255) above which a pixel counts as coloured; JPEG alone makes a few."""
@@ -27,7 +27,7 @@ def decode_picture(data: bytes, limits: Limits) -> tuple[np.ndarray, list[str]]:
         ImageTooLargeError, ImageQualityError: the size is out of bounds.
     """
     warnings: list[str] = []
-    with Image.open(io.BytesIO(data), formats=("PNG", "JPEG")) as image:
+    with _opened(data) as image:
         check_size(image.height, image.width, limits)
         if image.format == "PNG" and getattr(image, "n_frames", 1) > 1:
             raise NotAChestRadiographError("expected one picture, got an animation")
@@ -40,6 +40,13 @@ def decode_picture(data: bytes, limits: Limits) -> tuple[np.ndarray, list[str]]:
     if upright.mode == "LA":
         return np.asarray(upright.getchannel("L"), np.float32) / 255, warnings
     return _from_colour(np.asarray(upright.convert("RGB")), warnings), warnings
+
+
+def _opened(data: bytes) -> Image.Image:
+    try:
+        return Image.open(io.BytesIO(data), formats=("PNG", "JPEG"))
+    except Image.DecompressionBombError as error:
+        raise ImageTooLargeError("the picture has more pixels than are ever read") from error
 
 
 def _sixteen_bits(values: np.ndarray, warnings: list[str]) -> np.ndarray:

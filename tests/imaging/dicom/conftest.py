@@ -40,8 +40,10 @@ def dicom(
         "SOPClassUID": meta.MediaStorageSOPClassUID, "SOPInstanceUID": meta.MediaStorageSOPInstanceUID,
         "Modality": "DX", "BodyPartExamined": "CHEST", "ViewPosition": "PA",
         "PatientID": "SECRET-7", "PatientName": "Secret^Name", "PatientSex": "F", "PatientAge": "058Y",
-        "SamplesPerPixel": 1, "PhotometricInterpretation": "MONOCHROME2", "Rows": values.shape[0], "Columns": values.shape[1],
-        "BitsAllocated": allocated, "BitsStored": bits, "HighBit": bits - 1, "PixelRepresentation": int(values.dtype.kind == "i"),
+        "SamplesPerPixel": 1, "PhotometricInterpretation": "MONOCHROME2",
+        "Rows": values.shape[0], "Columns": values.shape[1],
+        "BitsAllocated": allocated, "BitsStored": bits, "HighBit": bits - 1,
+        "PixelRepresentation": int(values.dtype.kind == "i"),
         "WindowCenter": 2 ** (bits - 1), "WindowWidth": 2**bits,
     }  # fmt: skip
     for keyword, value in {**fields, **attributes}.items():

@@ -178,6 +178,14 @@ def test_too_many_bytes_or_pixels_are_refused(make_dicom, make_chest):
         decode(picture(make_chest(bits=8).astype(np.uint8)), limits=Limits(max_pixels=100))
 
 
+def test_a_picture_that_claims_to_be_huge_is_refused_before_it_is_decoded(make_chest):
+    data = bytearray(picture(make_chest(bits=8).astype(np.uint8)))
+    data[16:24] = struct.pack(">2I", 60_000, 60_000)
+    data[29:33] = struct.pack(">I", zlib.crc32(data[12:29]))
+    with pytest.raises(ImageTooLargeError):
+        decode(bytes(data))
+
+
 def test_a_blank_or_tiny_or_coloured_picture_is_refused(make_dicom):
     with pytest.raises(ImageQualityError):
         decode(picture(np.full((100, 100), 7, np.uint8)))
@@ -215,13 +223,19 @@ def test_damaged_bytes_give_an_image_or_a_coded_refusal(make_dicom, make_chest, 
     for place, replacement in edits:
         start = int(place * (reach - 1))
         data[start : start + len(replacement)] = replacement
-    try:
-        image = decode(bytes(data[: int(len(data) * kept)]), limits=Limits(max_pixels=10**6))
-    except InvalidImageError as error:
-        assert error.code
-        assert 400 <= error.http_status < 500
+    answer = image_or_refusal(bytes(data[: int(len(data) * kept)]))
+    if isinstance(answer, InvalidImageError):
+        assert answer.code
+        assert 400 <= answer.http_status < 500
     else:
-        check_image(image)
+        check_image(answer)
+
+
+def image_or_refusal(data: bytes) -> DecodedImage | InvalidImageError:
+    try:
+        return decode(data, limits=Limits(max_pixels=10**6))
+    except InvalidImageError as refusal:
+        return refusal
 
 
 @given(

@@ -1,0 +1,101 @@
+"""Ingest from a real S3 API on this machine (`rclone serve s3`, signature v4 keys)."""
+
+import secrets
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from imaging.data.ingest import ingest
+from imaging.data.sources import s3_client
+from imaging.errors import NotFoundError, ServiceError
+from imaging.settings import Settings
+
+pytestmark = pytest.mark.e2e
+
+KEY = bytes(32)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.fixture
+def bucket(tmp_path: Path) -> Iterator[Settings]:
+    """A server whose bucket `radiographs` holds two classes below `ward/`, with a label table."""
+    root = tmp_path / "s3"
+    rows = ["file,label,patient_id"]
+    for label in ("normal", "pneumonia"):
+        folder = root / "radiographs" / "ward" / label
+        folder.mkdir(parents=True)
+        for i in range(3):
+            noise = np.random.default_rng(len(rows)).integers(0, 256, (6, 6), dtype=np.uint8)
+            Image.fromarray(noise).resize((80, 80)).save(folder / f"{i}.png")
+            rows.append(f"{label}/{i}.png,{label},patient{label}{i}")
+    (root / "radiographs" / "ward" / "labels.csv").write_text("\n".join(rows) + "\n")
+    (root / "radiographs" / "ward" / "normal" / "broken.png").write_bytes(b"not a picture")
+    port, access, secret = free_port(), secrets.token_hex(8), secrets.token_hex(16)
+    rclone = Path(sys.executable).with_name("rclone")
+    command = [str(rclone), "serve", "s3", str(root), "--addr", f"127.0.0.1:{port}", "--auth-key", f"{access},{secret}"]
+    with (tmp_path / "rclone.log").open("wb") as log:
+        server = subprocess.Popen(command, stdout=log, stderr=log, env={"HOME": str(tmp_path), "PATH": "/usr/bin:/bin"})
+    try:
+        wait_for(port)
+        yield Settings(s3_endpoint=f"http://127.0.0.1:{port}", s3_access_key=access, s3_secret_key=secret)
+    finally:
+        server.terminate()
+        server.wait(timeout=20)
+
+
+def wait_for(port: int) -> None:
+    for _ in range(200):
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            time.sleep(0.1)
+        else:
+            return
+    pytest.fail("rclone serve s3 did not start")
+
+
+def test_a_bucket_gives_the_same_dataset_as_the_folder_behind_it(tmp_path, bucket):
+    remote = ingest("s3://radiographs/ward", tmp_path / "out", size=32, pseudonym_key=KEY, settings=bucket)
+    local = ingest(str(tmp_path / "s3" / "radiographs" / "ward"), tmp_path / "out2", size=32, pseudonym_key=KEY)
+    assert remote.digest == local.digest
+    assert remote.problems["unreadable"] == 1
+
+
+@pytest.mark.parametrize("labels", ["labels.csv", "s3://radiographs/ward/labels.csv"])
+def test_a_label_table_in_the_bucket_is_read(tmp_path, bucket, labels):
+    result = ingest(
+        "s3://radiographs/ward/", tmp_path / "out", labels=labels, size=32, pseudonym_key=KEY, settings=bucket
+    )
+    assert result.counts == {name: {"images": 3, "patients": 3} for name in ("normal", "pneumonia")}
+
+
+def test_an_object_that_is_gone_is_a_problem_and_a_table_that_is_gone_an_error(tmp_path, bucket):
+    s3_client(bucket).delete_object(Bucket="radiographs", Key="ward/normal/0.png")
+    result = ingest(
+        "s3://radiographs/ward", tmp_path / "out", labels="labels.csv", size=32, pseudonym_key=KEY, settings=bucket
+    )
+    assert result.problems["missing_file"] == 1
+    with pytest.raises(NotFoundError):
+        ingest("s3://radiographs/ward", tmp_path / "out", labels="none.csv", pseudonym_key=KEY, settings=bucket)
+
+
+def test_a_wrong_key_or_a_dead_server_is_a_service_error_not_bad_images(tmp_path, bucket):
+    stranger = bucket.model_copy(update={"s3_access_key": "stranger"})
+    with pytest.raises(ServiceError):
+        ingest("s3://radiographs/ward", tmp_path / "out", size=32, pseudonym_key=KEY, settings=stranger)
+    nobody = bucket.model_copy(update={"s3_endpoint": f"http://127.0.0.1:{free_port()}"})
+    with pytest.raises(ServiceError):
+        ingest("s3://radiographs/ward", tmp_path / "out", size=32, pseudonym_key=KEY, settings=nobody)
+    assert list((tmp_path / "out").glob("*")) == []

@@ -1,0 +1,104 @@
+"""Splits: whole patients, every image once, every class everywhere, the same from the same seed."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from imaging.data.splits import PARTS, Overlap, Split, find_overlap, split_dataset, split_on_disk
+from imaging.errors import DataError, PatientOverlapError
+
+
+def rows_of(patients_per_class: int, images: int = 2) -> list[tuple[str, str, int]]:
+    return [
+        (label, f"{label}{patient}", 1000 * ord(label) + 10 * patient + image)
+        for label in "abc"
+        for patient in range(patients_per_class)
+        for image in range(images)
+    ]
+
+
+@st.composite
+def messy_rows(draw):
+    """Patients with one to four images, some with several labels, some sharing pictures."""
+    rows = rows_of(8, 1)
+    extra = draw(st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 40), st.integers(0, 30)), max_size=60))
+    return rows + [(label, f"patient{patient}", picture) for label, patient, picture in extra]
+
+
+@given(rows=messy_rows(), seed=st.integers(0, 2**31))
+@settings(max_examples=40, deadline=None)
+def test_no_patient_and_no_picture_is_ever_on_two_sides(tmp_path_factory, make_dataset, rows, seed):
+    dataset = make_dataset(tmp_path_factory.mktemp("messy"), rows)
+    split = split_dataset(dataset, seed=seed)
+    assert find_overlap(dataset, split) == Overlap(patients=0, duplicates=0)
+    assert sorted(np.concatenate([split.parts[part] for part in PARTS]).tolist()) == list(range(len(rows)))
+
+
+def test_every_class_gets_its_share_of_patients_in_every_part(tmp_path, make_dataset):
+    dataset = make_dataset(tmp_path / "d", rows_of(50))
+    split = split_dataset(dataset)
+    for label in range(3):
+        patients = [len(set(dataset.patients[i[dataset.labels[i] == label]])) for i in split.parts.values()]
+        assert patients == [25, 5, 6, 14]
+
+
+def test_the_seed_decides_the_split(tmp_path, make_dataset):
+    dataset = make_dataset(tmp_path / "d", rows_of(20))
+    assert split_dataset(dataset, seed=1).digest == split_dataset(dataset, seed=1).digest
+    assert split_dataset(dataset, seed=1).digest != split_dataset(dataset, seed=2).digest
+
+
+def test_a_saved_split_loads_equal_and_a_changed_one_does_not_load(tmp_path, make_dataset):
+    dataset = make_dataset(tmp_path / "d", rows_of(8))
+    split = split_on_disk(dataset.path, tmp_path / "split.json", seed=3)
+    assert Split.load(tmp_path / "split.json").digest == split.digest
+    document = json.loads((tmp_path / "split.json").read_text())
+    document["parts"]["test"].append(document["parts"]["train"].pop())
+    (tmp_path / "split.json").write_text(json.dumps(document))
+    with pytest.raises(DataError, match="changed"):
+        Split.load(tmp_path / "split.json")
+
+
+def test_an_overlap_is_counted(tmp_path, make_dataset):
+    dataset = make_dataset(tmp_path / "d", [*rows_of(8), ("a", "new", 10 + 1000 * ord("a"))])
+    whole = split_dataset(dataset)
+    leaking = dataclasses.replace(whole, parts={**whole.parts, "test": np.arange(len(dataset))})
+    overlap = find_overlap(dataset, leaking)
+    assert overlap.patients > 0
+    assert overlap.duplicates > 0
+    with pytest.raises(DataError, match="another dataset"):
+        find_overlap(dataset, dataclasses.replace(whole, dataset_digest="sha256:0"))
+
+
+def test_too_few_patients_or_bad_fractions_are_named(tmp_path, make_dataset):
+    dataset = make_dataset(tmp_path / "d", rows_of(3))
+    with pytest.raises(DataError, match="3 patients"):
+        split_dataset(dataset)
+    with pytest.raises(DataError, match="sum to 1"):
+        split_dataset(dataset, fractions=(0.5, 0.5, 0.5, 0.5))
+
+
+def test_the_tables_own_split_is_kept_and_calibration_comes_from_val_and_train(tmp_path, make_dataset):
+    rows = rows_of(20, 1)
+    hints = [("train", "train", "train", "val", "test")[i % 5] for i in range(len(rows))]
+    dataset = make_dataset(tmp_path / "d", rows, hints)
+    split = split_dataset(dataset, keep_hints=True)
+    assert split.parts["test"].tolist() == [i for i, hint in enumerate(hints) if hint == "test"]
+    assert len(split.parts["val"]) >= 6
+    for label in range(3):
+        assert (dataset.labels[split.parts["calibration"]] == label).sum() == 3
+    assert find_overlap(dataset, split) == Overlap(patients=0, duplicates=0)
+
+
+def test_a_patient_on_two_sides_of_the_tables_own_split_is_an_error(tmp_path, make_dataset):
+    rows = rows_of(8)
+    dataset = make_dataset(tmp_path / "d", rows, ["train", "test"] * (len(rows) // 2))
+    with pytest.raises(PatientOverlapError):
+        split_dataset(dataset, keep_hints=True)
+    unhinted = make_dataset(tmp_path / "e", rows)
+    with pytest.raises(DataError, match="no split"):
+        split_dataset(unhinted, keep_hints=True)
