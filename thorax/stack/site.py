@@ -1,0 +1,43 @@
+"""What every server of one stack is configured from, and the one way they are asked over HTTP."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from thorax.stack.credentials import Credentials
+from thorax.stack.places import Addresses, Places, Ports
+
+LOOK_TIMEOUT_S = 2.0
+
+TELEMETRY_OFF = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "1"}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Site:
+    """Places, ports, secrets and addresses of one stack."""
+
+    places: Places
+    ports: Ports
+    credentials: Credentials
+    addresses: Addresses
+    python: str
+    """The interpreter that runs the Python servers."""
+
+
+def ask(
+    method: str,
+    url: str,
+    *,
+    headers: Mapping[str, str] | None = None,
+    auth: tuple[str, str] | None = None,
+    json: Any = None,
+    timeout_s: float = LOOK_TIMEOUT_S,
+) -> httpx.Response | None:
+    """Return the answer; None where nothing answers in time. No proxy is asked for loopback."""
+    try:
+        with httpx.Client(timeout=timeout_s, trust_env=False) as client:
+            return client.request(method, url, headers=headers, auth=auth, json=json)
+    except httpx.HTTPError:
+        return None
