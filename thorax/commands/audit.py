@@ -1,0 +1,104 @@
+"""`thorax audit`: prove the record whole, look into it, hand it to an inspector."""
+
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from thorax.console import emit, say
+
+if TYPE_CHECKING:
+    from audit import AuditEvent, AuditLog
+
+app = typer.Typer(help="Verify, show and export the audit record.", no_args_is_help=True)
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+
+
+@app.command()
+def verify(
+    file: Annotated[Path | None, typer.Option(help="Check this export instead of the log.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Prove that no event was changed, inserted, moved, removed or cut off; exit 1 and name the first that was."""
+    from audit.export import verify_export
+    from audit.keys import load_public_key
+
+    log = _log()
+    key = ""
+    if file is None:
+        found = log.verify()
+    else:
+        known = log.witness.public_key_path
+        checked = verify_export(file, public=load_public_key(known) if known.exists() else None)
+        found, key = checked.result, checked.key
+        if not known.exists():
+            say(f"no log here to compare with: check that its key is {key}")
+    told = {"ok": found.ok, "checked": found.checked, "first_bad": found.first_bad, "problem": found.problem}
+    if found.ok:
+        text = f"{found.checked} events hold: chain, signatures" + (", witness" if file is None else "")
+    else:
+        text = f"the record does not hold: {found.problem}"
+        text += f"\nfirst bad record: {found.first_bad}" if found.first_bad is not None else ""
+    emit({**told, "key": key} if key else told, as_json=as_json, text=text)
+    if not found.ok:
+        raise typer.Exit(1)
+
+
+@app.command()
+def show(
+    action: Annotated[str | None, typer.Option(help="Only this action, as drift.detected.")] = None,
+    subject: Annotated[str | None, typer.Option(help="Only this subject, as chest-xray/3.")] = None,
+    since: Annotated[datetime | None, typer.Option(help="Only from this time on (UTC).")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the newest that many.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Show events, oldest first; showing does not verify them."""
+    from datetime import UTC
+
+    from audit.event import checked_action
+
+    chosen = checked_action(action) if action else None
+    moment = since.replace(tzinfo=UTC) if since and since.tzinfo is None else since
+    events = _log().events(action=chosen, subject=subject, since=moment, limit=limit)
+    emit([event.to_json() for event in events], as_json=as_json, text=_table(events))
+
+
+@app.command()
+def export(
+    path: Annotated[Path, typer.Argument(help="File to write: .html checks itself in a browser, else JSON lines.")],
+    as_json: Json = False,
+) -> None:
+    """Write a self-verifying copy for an inspector."""
+    from audit.export import verify_export
+
+    written = _log().export(path)
+    checked = verify_export(written)
+    told = {"path": str(written), "records": checked.result.checked, "ok": checked.result.ok, "key": checked.key}
+    emit(told, as_json=as_json, text=f"{written}: {checked.result.checked} events, key {checked.key}")
+    if not checked.result.ok:
+        say(f"the record itself does not hold: {checked.result.problem}")
+        raise typer.Exit(1)
+
+
+def _log() -> "AuditLog":
+    from audit import AuditLog, default_folder
+
+    return AuditLog(default_folder())
+
+
+def _table(events: "list[AuditEvent]") -> Any:
+    from rich.table import Table
+    from rich.text import Text
+
+    from audit.event import canonical
+
+    table = Table()
+    for name in ("#", "time", "actor", "action", "subject", "details"):
+        table.add_column(name, overflow="fold")
+    for event in events:
+        when = event.time[:19].replace("T", " ")
+        cells = (str(event.seq), when, event.actor, event.action, event.subject, canonical(event.details))
+        table.add_row(*(Text(cell) for cell in cells))
+    return table

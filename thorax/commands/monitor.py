@@ -1,0 +1,233 @@
+"""`thorax monitor`: compare what the serving model sees with what it was measured on; retrain within the plan."""
+
+import contextlib
+import os
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from thorax.console import emit, say
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from imaging.settings import Settings
+    from monitoring.change_control import Decision, Plan
+    from monitoring.drift import DriftResult
+    from monitoring.served import ServedModel
+    from monitoring.watch import Ended, Watcher
+    from pipelines.run_record import StepResult
+    from thorax.live_steps import LiveSteps
+
+app = typer.Typer(help="Watch the model that serves.", no_args_is_help=True)
+
+Window = Annotated[str | None, typer.Option(help="How far back, as 7d, 12h or 30m; the plan's where absent.")]
+Package = Annotated[
+    Path | None, typer.Option(help="A model directory to compare with, instead of the one that serves.")
+]
+RetrainData = Annotated[str | None, typer.Option(help="Images to retrain on; the champion's dataset where absent.")]
+RetrainLabels = Annotated[str, typer.Option(help="Their label table (CSV).")]
+Recipe = Annotated[str | None, typer.Option(help="Recipe to retrain with; the champion's where absent.")]
+KeepSplit = Annotated[bool, typer.Option("--keep-split", help="Keep the label table's own split.")]
+NoRetrain = Annotated[bool, typer.Option("--no-retrain", help="Only look, whatever is found.")]
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+
+
+@app.callback()
+def _group() -> None:
+    """Watch the model that serves."""
+
+
+@app.command()
+def drift(
+    window: Window = None,
+    package: Package = None,
+    retrain_data: RetrainData = None,
+    retrain_labels: RetrainLabels = "",
+    recipe: Recipe = None,
+    keep_split: KeepSplit = False,
+    no_retrain: NoRetrain = False,
+    as_json: Json = False,
+) -> None:
+    """Check drift; beyond the bound and within the change control plan, retrain a challenger."""
+    from imaging.settings import Settings
+
+    home = Settings().home
+    served, result = look(home, window=window, package=package)
+    told = _told(served, result)
+    if not as_json or no_retrain or package is not None:
+        emit(told, as_json=as_json, text=_table(result))
+    if no_retrain or package is not None:
+        return
+    with contextlib.ExitStack() as stack:
+        decision, ended = respond(
+            home,
+            served,
+            result,
+            data=retrain_data,
+            labels=retrain_labels,
+            recipe=recipe,
+            keep_split=keep_split,
+            on_step=_shown_from_the_first_step(stack),
+        )
+    told["decision"] = {"action": decision.action, "rule": decision.rule, "reason": decision.reason}
+    told["challenger"] = ended.version if ended else ""
+    if as_json:
+        emit(told, as_json=True)
+    _say_end(decision, ended)
+    if ended is not None and not ended.passed:
+        raise typer.Exit(1)
+
+
+def look(home: Path, *, window: str | None = None, package: Path | None = None) -> "tuple[ServedModel, DriftResult]":
+    """Collect the prediction log and check drift for the model that serves, or for `package`; record the outcome."""
+    from dataclasses import replace
+
+    from monitoring.served import served_model
+
+    watcher = _watcher(home)
+    served = served_model(watcher.settings.home)
+    return served, watcher.look(replace(served, package=package) if package else served, window=window)
+
+
+def respond(
+    home: Path,
+    served: "ServedModel",
+    result: "DriftResult",
+    *,
+    data: str | None = None,
+    labels: str = "",
+    recipe: str | None = None,
+    keep_split: bool = False,
+    on_step: "Callable[[StepResult], None] | None" = None,
+) -> "tuple[Decision, Ended | None]":
+    """Decide by the plan what follows from a drift check, and do it: at most a challenger.
+
+    Args:
+        home: The home folder.
+        served: The model that serves.
+        result: What `look` found.
+        data: Images to retrain on; the dataset version that the champion was trained on where absent.
+        labels: Their label table.
+        recipe: The champion's where absent.
+        keep_split: Keep the label table's own split.
+        on_step: Told of every change of a pipeline step.
+    """
+    from monitoring.change_control import Request
+
+    source = data or (_champion_dataset(home, served.version) if result.above else "")
+    wanted = recipe or served.recipe
+    request = Request(
+        serving_version=served.version, recipe=wanted, champion_recipe=served.recipe, labelled=bool(source)
+    )
+    arguments = {
+        "recipe": wanted,
+        "source": source,
+        "labels": labels,
+        "name": "retrain",
+        "keep_split": keep_split,
+        "trigger": "drift",
+    }
+    return _watcher(home).answer(result, served, request, lambda: _retrain(home, arguments, on_step))
+
+
+def plan() -> "Plan":
+    """Return the change control plan that is installed; no option names another."""
+    from monitoring.change_control import load_plan
+
+    with resources.as_file(resources.files("pipelines") / "change_control.yaml") as path:
+        return load_plan(path)
+
+
+def _watcher(home: Path) -> "Watcher":
+    from audit import AuditLog, default_folder
+    from monitoring.watch import Watcher
+
+    settings = _settings(home)
+    folder = default_folder() if os.environ.get("THORAX_AUDIT") else settings.home / "audit"
+    return Watcher(settings=settings, plan=plan(), log=AuditLog(folder), actor=settings.actor or "monitor")
+
+
+def _settings(home: Path) -> "Settings":
+    from imaging.settings import Settings
+
+    return Settings(home=home)
+
+
+def _champion_dataset(home: Path, version: str) -> str:
+    """Return the dataset version that the run behind `version` was trained on, where this home still has it."""
+    from pipelines.run_record import list_runs
+
+    for run in list_runs(home):
+        dataset = run.artifact("ingest-images", "dataset")
+        if run.version == version and dataset is not None and dataset.is_dir():
+            return str(dataset)
+    return ""
+
+
+def _retrain(home: Path, arguments: "dict[str, Any]", on_step: "Callable[[StepResult], None] | None") -> "Ended":
+    from monitoring.watch import Ended
+    from pipelines.runner import run_local
+    from thorax.stack.environment import apply
+
+    apply(home, "trainer")
+    run = run_local("train-classifier", arguments, home=home, on_step=on_step)
+    return Ended(passed=run.passed, version=run.version, run=run.run_dir.name)
+
+
+def _shown_from_the_first_step(stack: contextlib.ExitStack) -> "Callable[[StepResult], None]":
+    """Return an `on_step` that opens the live table only if a run starts."""
+    shown: list[LiveSteps] = []
+
+    def on_step(step: "StepResult") -> None:
+        if not shown:
+            from thorax.live_steps import LiveSteps
+
+            shown.append(stack.enter_context(LiveSteps()))
+        shown[0].on_step(step)
+
+    return on_step
+
+
+def _told(served: "ServedModel", result: "DriftResult") -> "dict[str, Any]":
+    return {
+        "version": served.version,
+        "drifted": result.drifted,
+        "enough": result.enough,
+        "rows": result.rows,
+        "reference_rows": result.reference_rows,
+        "refused": result.refused,
+        "psi": result.scores,
+        "noise": result.noise,
+        "above": list(result.above),
+        "html": str(result.html),
+        "json": str(result.json),
+    }
+
+
+def _table(result: "DriftResult") -> Any:
+    import json
+
+    from rich.table import Table
+
+    document = json.loads(result.json.read_text())
+    table = Table(title=document["verdict"], title_justify="left", caption=str(result.html), caption_justify="left")
+    for name in ("figure", "PSI", "bound", "sampling noise", "state"):
+        table.add_column(name, justify="left" if name in {"figure", "state"} else "right")
+    for figure in document["figures"]:
+        numbers = (f"{figure['psi']:.3f}", f"{document['bound']}", f"{figure['noise']:.3f}")
+        table.add_row(figure["name"], *numbers, figure["state"])
+    return table
+
+
+def _say_end(decision: "Decision", ended: "Ended | None") -> None:
+    if decision.action == "none":
+        say("nothing asks for a retraining")
+    elif ended is None:
+        say(f"retraining refused by the plan ({decision.rule}): {decision.reason}")
+    elif ended.passed:
+        say(f"retrained: version {ended.version} is the challenger; a person decides whether it serves")
+    else:
+        say(f"the retraining failed; see `thorax pipelines show {ended.run}`")
