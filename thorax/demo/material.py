@@ -65,7 +65,9 @@ def real_material(place: Path, folder: Path, note: Note) -> Material:
     combined = place / "combined"
     if not (combined / "labels.csv").is_file():
         note("imitating a new device on copies of training images")
-        _write_shifted_copies(folder, [row for row in rows if row["split"] == "train"][:: max(1, len(rows) // 320)], combined)
+        _write_shifted_copies(
+            folder, [row for row in rows if row["split"] == "train"][:: max(1, len(rows) // 320)], combined
+        )
         _write_combined_table(folder, rows, combined)
     dicom = sorted((folder.parent / "dicom").glob("*.dcm"))
     test = [folder / row["file"] for row in rows if row["split"] == "test"]

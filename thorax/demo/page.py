@@ -23,7 +23,7 @@ code { background: var(--fill); padding: .1rem .35rem; border-radius: 4px } a { 
 </style></head><body>
 <h1>Thorax: what the demo did</h1>
 <p class="soft">{{ told }}. The whole loop took {{ "%.0f" | format(seconds) }} s on this machine.</p>
-<img class="wide" alt="The loop" src="{{ loop }}">
+<img class="wide" alt="The loop" src="{{ picture }}">
 {% for limit in limits %}<p class="note">{{ limit }}</p>{% endfor %}
 <h2>Ten radiographs, answered by the endpoint</h2>
 <div class="cards">{% for answer in answers %}<div class="card">
@@ -36,7 +36,7 @@ code { background: var(--fill); padding: .1rem .35rem; border-radius: 4px } a { 
 {% for row in auroc %}<tr><td>{{ row.name }}</td><td class="n">{{ "%.3f" | format(row.value) }}</td><td class="n">{{ "%.3f" | format(row.low) }} to {{ "%.3f" | format(row.high) }}</td></tr>{% endfor %}
 </table>
 <h2>Stages</h2>
-<table>{% for chapter in chapters %}<tr><td>{{ loop_index(loop.index) }}</td><td><b>{{ chapter.title }}</b></td><td>{{ chapter.outcome }}</td><td class="n">{{ "%.1f" | format(chapter.seconds) }} s</td></tr>{% endfor %}</table>
+<table>{% for chapter in chapters %}<tr><td>{{ loop.index }}</td><td><b>{{ chapter.title }}</b></td><td>{{ chapter.outcome }}</td><td class="n">{{ "%.1f" | format(chapter.seconds) }} s</td></tr>{% endfor %}</table>
 <h2>Look closer</h2>
 <table>{% for link in links %}<tr><td><a href="{{ link.href }}">{{ link.name }}</a></td><td class="soft">{{ link.what }}</td></tr>{% endfor %}</table>
 <h2>Try next</h2>
@@ -51,7 +51,7 @@ def write_page(path: Path, told: dict[str, Any]) -> None:
 
     loop = data_uri((Path(__file__).parent / "loop.svg").read_bytes(), "image/svg+xml")
     template = Environment(autoescape=True).from_string(_TEMPLATE)
-    write_text(path, template.render(loop=loop, loop_index=lambda number: number, **told))
+    write_text(path, template.render(picture=loop, **told))
 
 
 def data_uri(content: bytes, media_type: str) -> str:

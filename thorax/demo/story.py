@@ -1,11 +1,14 @@
 """The demo's stages, in order, each the same call that its own command makes."""
 
 import os
+import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from imaging.errors import GateFailureError, ServiceError
-from thorax.console import say
+from imaging.errors import GateFailureError, ReleaseRefusedError, ServiceError
+from imaging.settings import Settings
+from thorax.demo.ending import auroc_rows, finish
 from thorax.demo.material import Material, phantom_material, real_material
 from thorax.demo.telling import Telling
 
@@ -24,11 +27,11 @@ def tell(home: Path, data: Path | None) -> dict[str, Any]:
     material = prepare(telling, place, data)
     train(telling, home, material, found)
     approve(telling, home, found)
-    ask(telling, place, material, found)
-    watch(telling, home, place, material, found)
+    ask(telling, material, found)
+    watch(telling, home, material, found)
     retrain(telling, home, material, found)
     check_record(telling, home, found)
-    return finish(telling, place, material, found)
+    return finish(telling, home, material, found)
 
 
 def start_stack(telling: Telling, home: Path, found: dict[str, Any]) -> None:
@@ -72,9 +75,12 @@ def train(telling: Telling, home: Path, material: Material, found: dict[str, Any
     with telling.chapter("pipeline") as chapter:
         result = run_pipeline(telling, home, pipeline_arguments(material, trigger="manual"))
         found["run"] = result
-        chapter.outcome = "train-classifier: " + ", ".join(
-            f"{step.name} {'reused' if step.cached else f'{step.seconds:.0f} s'}" for step in result.steps
+        chapter.outcome = f"gates passed, version {result.version} registered as challenger"
+        chapter.details.append(
+            " · ".join(f"{step.name} {'reused' if step.cached else f'{step.seconds:.0f} s'}" for step in result.steps)
         )
+        for row in auroc_rows(result):
+            chapter.details.append(f"AUROC {row['name']:<10} {row['value']:.3f}  [{row['low']:.3f}, {row['high']:.3f}]")
 
 
 def pipeline_arguments(material: Material, *, trigger: str) -> dict[str, Any]:
@@ -91,19 +97,128 @@ def pipeline_arguments(material: Material, *, trigger: str) -> dict[str, Any]:
 
 
 def approve(telling: Telling, home: Path, found: dict[str, Any]) -> None:
-    raise NotImplementedError
+    """Set `champion` as the approver and wait until the release controller serves exactly that version."""
+    from imaging.registry import Registry
+    from thorax.stack.environment import settings_for
+
+    with telling.chapter("approve") as chapter:
+        version = found["run"].version
+        telling.note(f"approving version {version}; the release controller loads it")
+        registry = Registry.from_settings(settings_for(home, "approver"))
+        registry.set_alias(version, "champion")
+        chapter.outcome = f"version {version}: {wait_until_served(registry, version)}, alias champion set by approver"
 
 
-def ask(telling: Telling, place: Path, material: Material, found: dict[str, Any]) -> None:
-    raise NotImplementedError
+def wait_until_served(registry: Any, version: str, within_s: float = 180.0) -> str:
+    """Return the deployment status of a version that serves.
+
+    Raises:
+        ReleaseRefusedError: if the controller refused it, or took longer than `within_s`.
+    """
+    end = time.monotonic() + within_s
+    while time.monotonic() < end:
+        tags = registry.get(version).tags
+        status = tags.get("deployment.status", "pending")
+        if status == "serving":
+            return status
+        if status in {"refused", "rolled_back"}:
+            raise ReleaseRefusedError(
+                f"version {version} is {status}: {tags.get('deployment.reason', 'no reason given')}"
+            )
+        time.sleep(0.5)
+    raise ReleaseRefusedError(f"version {version} was not serving after {within_s:.0f} s; see `thorax logs controller`")
 
 
-def watch(telling: Telling, home: Path, place: Path, material: Material, found: dict[str, Any]) -> None:
-    raise NotImplementedError
+def ask(telling: Telling, material: Material, found: dict[str, Any]) -> None:
+    """Send ten files to the endpoint, with a heat map each."""
+    from imaging.errors import InvalidImageError
+    from serving.client import ChestXrayClient
+    from serving.errors import RefusedError
+
+    with telling.chapter("ask") as chapter:
+        client = ChestXrayClient.from_settings(Settings())
+        found["answers"] = answers = []
+        for path in material.first_ten:
+            try:
+                answers.append(client.predict(path, explain="grad-cam"))
+            except (RefusedError, InvalidImageError) as refusal:
+                answers.append(refusal)
+        answered = [answer for answer in answers if not isinstance(answer, Exception)]
+        referred = sum(answer.triage.decision == "refer" for answer in answered)
+        chapter.outcome = (
+            f"{len(answers)} files: {len(answered) - referred} to report, {referred} referred to a radiologist, "
+            f"{len(answers) - len(answered)} refused"
+        )
+
+
+def watch(telling: Telling, home: Path, material: Material, found: dict[str, Any]) -> None:
+    """Send the shifted device's images, then compare the window with the model's reference."""
+    from thorax.commands.monitor import look
+
+    with telling.chapter("new device") as chapter:
+        answered = send_all(telling, material.shifted)
+        chapter.outcome = f"{len(material.shifted)} images of a device with another style: {answered} answered"
+    with telling.chapter("drift") as chapter:
+        telling.note("comparing the prediction log with the model's reference")
+        found["served"], drift = look(home)
+        found["drift"] = drift
+        highest = max(drift.scores, key=lambda name: drift.scores[name])
+        chapter.outcome = (
+            f"{'drift found' if drift.drifted else 'no drift'} in {drift.rows} requests: "
+            f"PSI {drift.scores[highest]:.2f} on {highest}, {len(drift.above)} figures above the bound"
+        )
+
+
+def send_all(telling: Telling, files: Sequence[Path]) -> int:
+    """Send files four at a time; return how many were answered."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    from serving.client import ChestXrayClient
+    from serving.errors import RefusedError
+
+    client = ChestXrayClient.from_settings(Settings())
+
+    def answered(path: Path) -> bool:
+        try:
+            client.predict(path)
+        except RefusedError:
+            return False
+        return True
+
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        count = 0
+        for number, ok in enumerate(pool.map(answered, files), start=1):
+            count += ok
+            telling.note(f"traffic from the new device: {number} of {len(files)}")
+    return count
 
 
 def retrain(telling: Telling, home: Path, material: Material, found: dict[str, Any]) -> None:
-    raise NotImplementedError
+    """Let the change control plan decide; a retrained model becomes a challenger and no more."""
+    from thorax.commands.monitor import respond
+
+    with telling.chapter("retrain") as chapter:
+        decision, ended = respond(
+            home,
+            found["served"],
+            found["drift"],
+            data=str(material.retrain_source),
+            labels=str(material.retrain_labels),
+            keep_split=material.keep_split,
+            on_step=lambda step: telling.note(f"train-classifier: {step.name} {step.state}"),
+        )
+        found["decision"] = decision
+        if ended is None:
+            chapter.outcome = f"none ({decision.rule}): {decision.reason}"
+            return
+        if not ended.passed:
+            raise GateFailureError(
+                f"the retraining ended without a challenger; see `thorax pipelines show {ended.run}`"
+            )
+        found["challenger"] = ended.version
+        chapter.outcome = (
+            f"version {ended.version} is the challenger; version {found['served'].version} goes on serving"
+        )
 
 
 def check_record(telling: Telling, home: Path, found: dict[str, Any]) -> None:
@@ -116,9 +231,3 @@ def check_record(telling: Telling, home: Path, found: dict[str, Any]) -> None:
             raise ServiceError(f"the audit record does not verify: {verification.problem}")
         chapter.outcome = f"{verification.checked} audit events, chain and signatures hold"
         found["audit_events"] = verification.checked
-
-
-def finish(telling: Telling, place: Path, material: Material, found: dict[str, Any]) -> dict[str, Any]:
-    """Write the page and say where to look next."""
-    say("")
-    return found
