@@ -1,1 +1,1 @@
-"""The whole loop told as a story of timed stages: data, pipeline, gates, approval, serving, drift, retraining, record."""
+"""The whole loop told as timed stages: data, pipeline, gates, approval, serving, drift, retraining, record."""
