@@ -72,8 +72,19 @@ class Split:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Group:
+    name: str
+    """The smallest of its patients' pseudonyms."""
     indices: tuple[int, ...]
     label: int
+
+
+def _place(group: _Group, seed: int) -> str:
+    """Return a group's place in the draw, which depends on nobody else.
+
+    So a patient of one dataset version keeps their part in the next, larger one (but for a few at the edges),
+    and a retrained model is not compared with a champion that was trained on the new test patients.
+    """
+    return hashlib.sha256(f"{seed}/{group.name}".encode()).hexdigest()
 
 
 def split_dataset(
@@ -99,11 +110,9 @@ def split_dataset(
     if any(part < 0 for part in fractions) or abs(sum(fractions) - 1) > 1e-6:
         raise DataError(f"the fractions must be at least 0 and sum to 1, got {fractions}")
     groups = _groups(dataset)
-    rng = np.random.default_rng(seed)
     assigned: dict[str, list[int]] = {part: [] for part in PARTS}
     for label, name in enumerate(dataset.classes):
-        members = [group for group in groups if group.label == label]
-        shuffled = [members[i] for i in rng.permutation(len(members))]
+        shuffled = sorted((group for group in groups if group.label == label), key=lambda group: _place(group, seed))
         sides = _hinted(dataset, shuffled, name, fractions) if keep_hints else _drawn(shuffled, name, fractions)
         for group, part in zip(shuffled, sides, strict=True):
             assigned[part].extend(group.indices)
@@ -121,7 +130,7 @@ def _groups(dataset: Dataset) -> list[_Group]:
     for key in sorted(members):
         votes = Counter(dataset.labels[members[key]].tolist())
         label = min(votes, key=lambda candidate: (-votes[candidate], candidate))
-        groups.append(_Group(indices=tuple(members[key]), label=label))
+        groups.append(_Group(name=key, indices=tuple(members[key]), label=label))
     return groups
 
 

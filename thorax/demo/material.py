@@ -94,7 +94,11 @@ def _merge_tables(out: Path, folders: Sequence[Path]) -> None:
     for folder in folders:
         with (folder / "labels.csv").open(newline="") as file:
             merged += [
-                {**row, "file": f"{folder.name}/{row['file']}", "patient_id": f"{folder.name}-{row['patient_id']}"}
+                {
+                    **row,
+                    "file": f"{folder.name}/{row['file']}",
+                    "patient_id": row["patient_id"] if folder is folders[0] else f"{folder.name}-{row['patient_id']}",
+                }
                 for row in csv.DictReader(file)
             ]
     _write_table(out, merged)

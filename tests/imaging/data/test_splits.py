@@ -102,3 +102,15 @@ def test_a_patient_on_two_sides_of_the_tables_own_split_is_an_error(tmp_path, ma
     unhinted = make_dataset(tmp_path / "e", rows)
     with pytest.raises(DataError, match="no split"):
         split_dataset(unhinted, keep_hints=True)
+
+
+def test_a_patient_keeps_their_side_when_the_dataset_grows(tmp_path, make_dataset):
+    """Else a champion would be compared on patients it was trained on."""
+    small = make_dataset(tmp_path / "small", rows_of(60, 1))
+    large = make_dataset(tmp_path / "large", rows_of(90, 1))
+    before, after = split_dataset(small), split_dataset(large)
+    fitted = {small.patients[i] for i in before.parts["train"]}
+    tested = {large.patients[i] for i in after.parts["test"]}
+    assert not fitted & tested
+    stayed = {small.patients[i] for i in before.parts["test"]} & tested
+    assert len(stayed) >= 0.75 * len(before.parts["test"])
