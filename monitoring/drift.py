@@ -42,7 +42,7 @@ class DriftResult:
     scores: dict[str, float]
     """PSI of each watched figure."""
     noise: dict[str, float]
-    """What PSI stays below by sampling alone, at the plan's level."""
+    """What PSI stays below by sampling alone, at the plan's level for all figures together."""
     above: tuple[str, ...]
     """Figures above the bound; drifted only where above the noise too."""
     rows: int
@@ -93,15 +93,7 @@ def run_drift(
     compared = _window(settings.home / "predictions" / "parquet", package, since, model_digest, trigger)
     with new_directory(out) as folder:
         scores = _evidently(compared, trigger, folder) if len(compared.current) else {}
-        noise = {
-            name: sampling_noise(
-                compared.reference[name].to_numpy(),
-                sample=len(compared.current),
-                level=trigger.noise_level,
-                resamples=trigger.resamples,
-            )
-            for name in scores
-        }
+        noise = _noise(compared, trigger) if scores else {}
         result = _judge(compared, scores, noise, trigger, out)
         _write(result, trigger, folder, since=compared.since, model_digest=model_digest)
     return result
@@ -166,6 +158,17 @@ def _evidently(compared: Window, trigger: DriftTrigger, folder: Path) -> dict[st
     write_text(folder / "evidently.json", json.dumps(report) + "\n")
     values = [float(metric["value"]) for metric in report["metrics"]]
     return dict(zip(compared.columns, values, strict=True))
+
+
+def _noise(compared: Window, trigger: DriftTrigger) -> dict[str, float]:
+    """Return each figure's noise at a level that holds for all watched figures together (Bonferroni)."""
+    each = 1 - (1 - trigger.noise_level) / len(compared.columns)
+    return {
+        name: sampling_noise(
+            compared.reference[name].to_numpy(), sample=len(compared.current), level=each, resamples=trigger.resamples
+        )
+        for name in compared.columns
+    }
 
 
 def _judge(

@@ -48,6 +48,14 @@ def test_images_of_the_same_kind_are_no_drift(home: Path, make_package: Callable
     assert set(result.scores) == {f"p_{name}" for name in CLASSES} | set(drawn_rows(1, seed=0)[0]["statistics"])
 
 
+def test_more_watched_figures_raise_the_noise_of_each(home: Path, make_package: Callable[..., Path]) -> None:
+    package, rows = make_package(), drawn_rows(120, seed=2)
+    many = checked(home, package, rows).noise
+    few = checked(home, package, [], trigger=TRIGGER.model_copy(update={"watched": ("scores",)})).noise
+    assert set(few) < set(many)
+    assert all(few[name] <= many[name] for name in few)
+
+
 def test_few_images_decide_nothing_however_shifted(home: Path, make_package: Callable[..., Path]) -> None:
     result = checked(home, make_package(), drawn_rows(20, seed=2, shift=3.0))
     assert result.above
