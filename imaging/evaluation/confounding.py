@@ -191,11 +191,13 @@ def border_probe(
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
+    from threadpoolctl import threadpool_limits
 
     if len(np.unique(train[1])) < n_classes:
         return Figure(value=None)
     probe = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, class_weight="balanced", max_iter=2000))
-    probe.fit(train[0], train[1])
+    with threadpool_limits(1):  # a fit this small runs many times slower when threads contend for busy cores
+        probe.fit(train[0], train[1])
     probabilities = np.asarray(probe.predict_proba(test[0]), dtype=np.float64)
     found = intervals(
         lambda weights: {"value": balanced_accuracy(probabilities, test[1], weights)},

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from imaging.errors import DataError
 from imaging.evaluation.bootstrap import centred_interval, intervals, percentile_interval, resample
-from imaging.evaluation.expected_calibration_error import BINS, debiased_error, plugin_error
+from imaging.evaluation.expected_calibration_error import BINS, debiased_error, plugin_error, sensible_bins
 from imaging.evaluation.metrics import Array, Labels, all_metrics, auroc_per_class, one_weighting
 from imaging.evaluation.schema import CalibrationSummary, ChampionComparison, ClassMetrics, Figure, Overall
 
@@ -97,7 +97,9 @@ def evaluate_calibration(answers: Answers, *, temperature: float) -> Calibration
         float(values["debiased_after"][0] - values["debiased_before"][0]),
         drawn["debiased_after"] - drawn["debiased_before"],
     )
-    return CalibrationSummary(temperature=temperature, bins=BINS, change=change, **found)
+    return CalibrationSummary(
+        temperature=temperature, bins=BINS, debiased_bins=sensible_bins(len(answers.labels)), change=change, **found
+    )
 
 
 def compare_with_champion(answers: Answers, champion: Array, *, digest: str) -> ChampionComparison:

@@ -103,16 +103,14 @@ def check_discrimination(evidence: Evidence, row: GateRow) -> Verdict:
 
 
 def check_critical_sensitivity(evidence: Evidence, row: GateRow) -> Verdict:
-    """Lower 95 % bound of sensitivity of every critical class against its floor; the worst one is shown."""
+    """Lower 95 % bound of sensitivity of every critical class against the recipe's floor or the table's, the higher."""
     evaluation = evidence.evaluation
     found: list[tuple[float, float, float, str]] = []
     for name in evaluation.critical_classes:
         one = evaluation.per_class.get(name)
         if one is None or one.operating_point is None or one.sensitivity.value is None or one.sensitivity.low is None:
             return missing(row, f"sensitivity of {name} at an operating point, with its interval")
-        if name not in evaluation.floors.sensitivity_lower:
-            return missing(row, f"the recipe's floor for the sensitivity of {name}")
-        bound = max(row.bound, evaluation.floors.sensitivity_lower[name])
+        bound = max(row.bound, evaluation.floors.sensitivity_lower.get(name, row.bound))
         said = f"{name} {one.sensitivity.value:.3f}, lower 95 % bound {one.sensitivity.low:.3f} (floor {bound:.2f})"
         found.append((one.sensitivity.low - bound, one.sensitivity.low, bound, said))
     if not found:
@@ -150,7 +148,8 @@ def check_subgroup_gap(evidence: Evidence, row: GateRow) -> Verdict:
     within = "beyond chance" if bad else "within the bound or within chance"
     reason = (
         f"worst of {len(powered)} groups: {worst.column} {worst.value}, macro AUROC {worst.gap.value:.3f} "
-        f"below the whole (95 % {worst.gap.low:.3f} to {worst.gap.high:.3f}), {within}; {len(groups) - len(powered)} more only reported"
+        f"below the whole (95 % {worst.gap.low:.3f} to {worst.gap.high:.3f}), {within}; "
+        f"{len(groups) - len(powered)} more only reported"
     )
     return Verdict(passed=not bad, figure=worst.gap.value, bound=row.bound, reason=reason)
 

@@ -140,4 +140,5 @@ def device_name() -> str:
     """Say on what the latency was measured."""
     import torch
 
-    return f"cpu, {torch.get_num_threads()} threads"
+    threads = torch.get_num_threads()
+    return f"cpu, {threads} thread{'s' if threads > 1 else ''}"

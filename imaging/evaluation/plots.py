@@ -54,7 +54,7 @@ def draw_roc(
     legend: dict[str, str],
 ) -> str:
     """Draw one ROC curve a class (one-vs-rest) with its operating point; `legend` gives each class's text."""
-    figure, axes = _canvas(4.6, 4.3)
+    figure, axes = _canvas(3.7, 3.5)
     axes.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle=":")
     for index, name in enumerate(classes):
         colour = COLOURS[index % len(COLOURS)]
@@ -71,7 +71,7 @@ def draw_roc(
 
 def draw_reliability(before: Array, after: Array, labels: Labels) -> str:
     """Draw accuracy against confidence of the top class, before and after temperature, with 95 % Wilson bars."""
-    figure, axes = _canvas(4.6, 4.3)
+    figure, axes = _canvas(3.7, 3.5)
     axes.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle=":")
     shown = (("before temperature", before, GREY, "s", 1.0), ("after temperature", after, COLOURS[0], "o", 1.8))
     for name, probabilities, colour, marker, width in shown:
@@ -97,13 +97,13 @@ def draw_reliability(before: Array, after: Array, labels: Labels) -> str:
 
 def draw_confusion(matrix: npt.NDArray[np.int64], *, classes: tuple[str, ...]) -> str:
     """Draw counts, shaded by the share of each true class."""
-    figure, axes = _canvas(4.6, 4.3)
+    figure, axes = _canvas(3.7, 3.5)
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     for row, column in np.ndindex(*matrix.shape):
         colour = "white" if shares[row, column] > 0.55 else INK
         cell = f"{matrix[row, column]}\n{shares[row, column]:.0%}"
-        axes.text(column, row, cell, ha="center", va="center", color=colour, fontsize=10)
+        axes.text(column, row, cell, ha="center", va="center", color=colour, fontsize=9)
     ticks = range(len(classes))
     axes.set(xlabel="most probable class", ylabel="true class")
     axes.set_xticks(ticks, classes)

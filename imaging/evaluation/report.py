@@ -1,4 +1,4 @@
-"""`evaluation.html` and `gates.html`: one file each, nothing fetched, readable by people who did not train the model."""
+"""`evaluation.html` and `gates.html`: one file each, nothing fetched, for readers who did not train the model."""
 
 import base64
 from collections.abc import Mapping, Sequence

@@ -66,6 +66,9 @@ class CalibrationSummary(Frozen):
 
     temperature: float
     bins: int
+    """Of the plugin figures: equal in width."""
+    debiased_bins: int
+    """Of the debiased figures: equal in mass."""
     plugin_before: Figure
     plugin_after: Figure
     debiased_before: Figure
