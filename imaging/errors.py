@@ -43,6 +43,12 @@ class PatientOverlapError(DataError):
     code = "patient_overlap"
 
 
+class TrainingDivergedError(ThoraxError):
+    """A loss that is no longer a number."""
+
+    code = "training_diverged"
+
+
 class ModelPackageError(ThoraxError):
     """A model directory that is incomplete, changed or unsafe to load."""
 

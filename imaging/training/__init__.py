@@ -1,1 +1,11 @@
-"""TO BE DESCRIBED."""
+"""Training: one loop over stages that yields after every epoch, and the caller that saves, resumes and stops.
+
+`train` knows tensors only. `train_on_disk` reads a dataset and a split, keeps checkpoints and writes a
+model directory. Imports torch when first used.
+"""
+
+from imaging.training.engine import TrainingData, TrainingRun, train
+from imaging.training.on_disk import train_on_disk
+from imaging.training.results import BestEpoch, EpochResult
+
+__all__ = ["BestEpoch", "EpochResult", "TrainingData", "TrainingRun", "train", "train_on_disk"]

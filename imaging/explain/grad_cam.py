@@ -1,0 +1,85 @@
+"""Grad-CAM and Grad-CAM++ at the last feature map.
+
+Only the pooling and the head are differentiated: the gradient at the last feature map needs nothing below
+it, which makes an explanation about as cheap as a prediction.
+
+Sources: Selvaraju et al. 2017, "Grad-CAM", section 3 (captum's `LayerGradCam`); Chattopadhay et al. 2018,
+"Grad-CAM++", equations 10, 11 and 19, with the exponential of the logit as the class score.
+"""
+
+from typing import Literal, get_args
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from imaging.errors import ConfigurationError
+from imaging.models.layers import Tail, backbone_blocks, trunk
+
+Method = Literal["grad-cam", "grad-cam++"]
+METHODS: tuple[str, ...] = get_args(Method)
+
+
+def grad_cam(
+    model: nn.Module, inputs: Tensor, targets: Tensor, *, method: Method = "grad-cam", size: int | None = None
+) -> np.ndarray:
+    """Show where the evidence for a class lies.
+
+    Args:
+        model: One of `MODELS`, in evaluation mode.
+        inputs: (N, C, S, S) float32, as `to_input` gives.
+        targets: (N,) int64, the class to explain for each image.
+        method: One of `METHODS`.
+        size: Side of the heat maps; S where absent.
+
+    Returns:
+        (N, size, size) float32 in [0, 1], each divided by its own maximum; all zeros where nothing speaks
+        for the class.
+
+    Raises:
+        ConfigurationError: for an unknown method.
+    """
+    depth = len(backbone_blocks(model))
+    with torch.no_grad():
+        features = trunk(model, depth)(inputs)
+    return heat_maps(Tail(model, depth), features, targets, method=method, size=size or inputs.shape[-1])
+
+
+def heat_maps(tail: Tail, features: Tensor, targets: Tensor, *, method: Method, size: int) -> np.ndarray:
+    """Do as `grad_cam` from the last feature map (N, F, h, w) on, as a predictor already has it."""
+    if method not in METHODS:
+        raise ConfigurationError(f"no explanation {method!r}; there are: {', '.join(METHODS)}")
+    coarse = _captum(tail, features, targets) if method == "grad-cam" else _plus_plus(tail, features, targets)
+    maps = functional.interpolate(coarse, size=(size, size), mode="bilinear", align_corners=False).squeeze(1)
+    peak = maps.amax((1, 2), keepdim=True)
+    return torch.where(peak > 0, maps / peak.clamp_min(torch.finfo(maps.dtype).tiny), 0.0).cpu().numpy()
+
+
+def _captum(tail: Tail, features: Tensor, targets: Tensor) -> Tensor:
+    """Return Grad-CAM maps (N, 1, h, w), not negative."""
+    from captum.attr import LayerGradCam
+
+    features = features.detach().clone().requires_grad_()
+    explanation = LayerGradCam(tail, tail.feature_map).attribute(features, target=targets, relu_attributions=True)
+    if not isinstance(explanation, Tensor):
+        raise ConfigurationError("the last feature layer gives more than one tensor")
+    return explanation.detach()
+
+
+def _plus_plus(tail: Tail, features: Tensor, targets: Tensor) -> Tensor:
+    """Return Grad-CAM++ maps (N, 1, h, w), not negative.
+
+    With the class score exp(logit), its higher derivatives are powers of the gradient g of the logit
+    (equation 19), and exp(logit) itself is one factor for each image, which the scaling by the maximum removes.
+    """
+    features = features.detach().clone().requires_grad_()
+    with torch.enable_grad():
+        score = tail(features).gather(1, targets.unsqueeze(1)).sum()
+        (gradient,) = torch.autograd.grad(score, features)
+    features = features.detach()
+    squared = gradient.square()
+    denominator = 2 * squared + squared * gradient * features.sum((2, 3), keepdim=True)
+    alpha = torch.where(denominator.abs() > torch.finfo(features.dtype).tiny, squared / denominator, 0.0)
+    weights = (alpha * gradient.relu()).sum((2, 3), keepdim=True)
+    return (weights * features).sum(1, keepdim=True).relu()

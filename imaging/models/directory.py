@@ -1,0 +1,176 @@
+"""Models on disk: safetensors beside a JSON description, written whole, never pickle.
+
+The first directory is training's; calibration and packaging add to copies of it. Light to import.
+"""
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+from pydantic import Field, ValidationError, model_validator
+
+from imaging import atomic
+from imaging.config import Floors, Frozen, InputConfig
+from imaging.errors import ModelPackageError
+from imaging.models.architectures import build_model
+
+if TYPE_CHECKING:
+    from torch import nn
+
+SCHEMA_VERSION = 1
+WEIGHTS_FILE = "model.safetensors"
+INFO_FILE = "model.json"
+MODEL_FILES = (WEIGHTS_FILE, INFO_FILE)
+PACKAGE_FILES = (
+    *MODEL_FILES,
+    "reference_profile.parquet",
+    "evaluation.json",
+    "evaluation.html",
+    "model_card.md",
+    "curves.json",
+    "reference_image.png",
+    "reference_answer.json",
+)
+"""What a directory holds when it can be registered and served."""
+FORBIDDEN_SUFFIXES = (".pkl", ".pickle", ".pt", ".pth", ".bin", ".py", ".pyc", ".joblib", ".npy", ".so", ".sh")
+"""Files that could run code when loaded; `.npy` may hold pickled objects."""
+UNSIGNED = ("signature.json",)
+
+
+class ModelInfo(Frozen):
+    """Everything but the weights that decides an answer, and where it all came from: `model.json`."""
+
+    schema_version: int = SCHEMA_VERSION
+    name: str = "chest-xray"
+    recipe: str
+    architecture: str
+    classes: tuple[str, ...] = Field(min_length=2)
+    input: InputConfig
+    packed_size: int = Field(ge=8)
+    """Side in pixels that `imaging.data.transforms.to_square_uint8` gives before the network's own resizing."""
+    temperature: float = Field(default=1.0, gt=0)
+    operating_points: dict[str, float] = Field(default={})
+    """Probability from which a class counts as found."""
+    operating_point_rule: str = ""
+    confidence_floor: float = Field(default=0.6, ge=0, le=1)
+    critical_classes: tuple[str, ...] = ()
+    """Classes that must not be missed."""
+    initial_weights: str = "random"
+    digests: dict[str, str] = Field(default={})
+    """Of the dataset, split, recipe, code and image that made the model."""
+    floors: Floors = Floors()
+    trigger: Literal["manual", "drift", "schedule"] = "manual"
+    seed: int = 0
+
+    @model_validator(mode="after")
+    def _known_classes_only(self) -> Self:
+        if len(set(self.classes)) != len(self.classes):
+            raise ValueError(f"class names repeat: {', '.join(self.classes)}")
+        unknown = sorted({*self.critical_classes, *self.operating_points} - set(self.classes))
+        if unknown:
+            raise ValueError(f"no class {', '.join(unknown)}; there are: {', '.join(self.classes)}")
+        return self
+
+
+def save_model(directory: Path, model: "nn.Module", info: ModelInfo) -> None:
+    """Write the weights and the description into `directory`, made where absent."""
+    from safetensors.torch import save
+
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    atomic.write_bytes(directory / WEIGHTS_FILE, save(tensors, metadata={"format": "pt"}))
+    atomic.write_text(directory / INFO_FILE, info.model_dump_json(indent=2) + "\n")
+
+
+def load_info(directory: Path) -> ModelInfo:
+    """Read `model.json`.
+
+    Raises:
+        ModelPackageError: when it is absent, not valid, or of a later schema version.
+    """
+    path = directory / INFO_FILE
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        version = int(content["schema_version"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelPackageError(f"{directory.name} holds no readable {INFO_FILE}") from error
+    if version > SCHEMA_VERSION:
+        raise ModelPackageError(f"{INFO_FILE} has schema {version}, this release reads up to {SCHEMA_VERSION}; upgrade")
+    try:
+        return ModelInfo.model_validate(content)
+    except ValidationError as error:
+        raise ModelPackageError(f"{INFO_FILE} is not valid: {error}") from error
+
+
+def load_model(directory: Path, info: ModelInfo) -> "nn.Module":
+    """Build the network of `info` with the directory's weights, in evaluation mode.
+
+    Raises:
+        ModelPackageError: when the weights are absent, broken, or of another architecture or class count.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    model = build_model(info.architecture, num_classes=len(info.classes), channels=info.input.channels)
+    try:
+        model.load_state_dict(load_file(directory / WEIGHTS_FILE))
+    except (OSError, SafetensorError) as error:
+        raise ModelPackageError(f"{directory.name} holds no readable {WEIGHTS_FILE}") from error
+    except RuntimeError as error:
+        raise ModelPackageError(
+            f"{WEIGHTS_FILE} is not a {info.architecture} with {len(info.classes)} classes"
+        ) from error
+    return model.eval()
+
+
+def replace_info(directory_in: Path, directory_out: Path, **changes: Any) -> ModelInfo:
+    """Copy a model directory with some fields of its description changed, validated again.
+
+    Raises:
+        ModelPackageError: when a change is not a field or not a possible value.
+    """
+    info = load_info(directory_in)
+    try:
+        changed = ModelInfo.model_validate({**info.model_dump(), **changes})
+    except ValidationError as error:
+        raise ModelPackageError(f"the model's description cannot be changed so: {error}") from error
+    with atomic.new_directory(directory_out) as directory:
+        shutil.copytree(directory_in, directory, dirs_exist_ok=True)
+        atomic.write_text(directory / INFO_FILE, changed.model_dump_json(indent=2) + "\n")
+    return changed
+
+
+def package_digest(directory: Path) -> str:
+    """Return `sha256:` over every file's relative name and content, in the order of the names.
+
+    Signatures are left out, since they are made over this digest.
+    """
+    files = sorted((path.relative_to(directory).as_posix(), path) for path in directory.rglob("*") if path.is_file())
+    listed = [[name, _file_sha256(path)] for name, path in files if name not in UNSIGNED]
+    return "sha256:" + hashlib.sha256(json.dumps(listed, separators=(",", ":")).encode()).hexdigest()
+
+
+def verify_package(directory: Path, digest: str, *, required: tuple[str, ...] = MODEL_FILES) -> ModelInfo:
+    """Check that `directory` is complete, safe to load, and the one that `digest` names.
+
+    Raises:
+        ModelPackageError: for a missing file, a file that could run code, a link, or another digest.
+    """
+    missing = [name for name in required if not (directory / name).is_file()]
+    if missing:
+        raise ModelPackageError(f"the model package lacks {', '.join(missing)}")
+    for path in directory.rglob("*"):
+        if path.suffix.lower() in FORBIDDEN_SUFFIXES:
+            raise ModelPackageError(f"the model package holds {path.name}, which could run code when loaded")
+        if path.is_symlink():
+            raise ModelPackageError(f"the model package holds {path.name}, which is a link")
+    found = package_digest(directory)
+    if found != digest:
+        raise ModelPackageError(f"the model package's digest is {found}, expected {digest}: it was changed")
+    return load_info(directory)
+
+
+def _file_sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,50 @@
+"""Two-stage recipes for normal / pneumonia / covid chest X-rays.
+
+| recipe            | test balanced accuracy | hardware, time | commit |
+|-------------------|------------------------|----------------|--------|
+| mobilenetv2_xray3 | not measured yet       |                |        |
+| resnet18_xray3    | not measured yet       |                |        |
+| resnet50_xray3    | not measured yet       |                |        |
+
+Neither stage of the MobileNetV2 recipe augments, so the frozen blocks run once over every image and both
+stages train on what they gave: on a CPU that is worth more than augmentation at this number of images.
+The ResNets, meant for a GPU, augment in the second stage.
+"""
+
+from imaging.config import AugmentConfig, Floors, Stage, TrainConfig
+
+FLOORS = Floors(macro_auroc_lower=0.85, sensitivity_lower={"pneumonia": 0.6, "covid": 0.6})
+
+
+def mobilenetv2_xray3() -> TrainConfig:
+    """MobileNetV2 (Sandler et al. 2018): its head, then its last four residual blocks and convolution."""
+    return TrainConfig(
+        name="mobilenetv2_xray3",
+        architecture="mobilenet_v2",
+        stages=(
+            Stage(name="head", epochs=20, trainable="head", lr=2e-3, weight_decay=1e-2, augment=False),
+            Stage(name="last-blocks", epochs=6, trainable="last", lr=3e-4, backbone_lr=1e-4, augment=False),
+        ),
+        label_smoothing=0.1,
+        floors=FLOORS,
+    )
+
+
+def resnet18_xray3() -> TrainConfig:
+    """ResNet-18 (He et al. 2016): its head, then its last stage with small changes to the images."""
+    return TrainConfig(
+        name="resnet18_xray3",
+        architecture="resnet18",
+        stages=(
+            Stage(name="head", epochs=10, trainable="head", lr=1e-3, augment=False),
+            Stage(name="last-stage", epochs=10, trainable="last", lr=3e-4, backbone_lr=1e-4),
+        ),
+        augment=AugmentConfig(rotation_degrees=10, scale=(0.9, 1.15), shift=0.04, brightness=0.1, contrast=0.15),
+        label_smoothing=0.1,
+        floors=FLOORS,
+    )
+
+
+def resnet50_xray3() -> TrainConfig:
+    """ResNet-50, trained as the ResNet-18 is."""
+    return resnet18_xray3().replace(name="resnet50_xray3", architecture="resnet50")

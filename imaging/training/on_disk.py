@@ -1,0 +1,173 @@
+"""From a dataset version and a split file to a model directory, going on where a killed run stopped."""
+
+import hashlib
+import logging
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+import imaging
+from imaging import atomic
+from imaging.config import TrainConfig
+from imaging.data.dataset import Dataset, load_dataset
+from imaging.data.splits import Split
+from imaging.errors import ConfigurationError, DataError
+from imaging.models.architectures import build_model, check_input_size
+from imaging.models.directory import ModelInfo, save_model
+from imaging.models.weights import initialise
+from imaging.settings import Settings
+from imaging.training.checkpoint import restore_checkpoint, save_checkpoint
+from imaging.training.curves import write_curves
+from imaging.training.engine import TrainingData, TrainingRun, train
+from imaging.training.results import BestEpoch, EpochResult
+from imaging.training.stages import planned_stages
+
+logger = logging.getLogger(__name__)
+
+CHECKPOINT_EVERY_S = 5.0
+"""Least time between checkpoints: epochs that take less to repeat than to write are repeated."""
+
+
+def train_on_disk(
+    config: TrainConfig,
+    dataset_path: Path,
+    split_file: Path,
+    out: Path,
+    *,
+    settings: Settings,
+    on_epoch: Callable[[EpochResult], None] | None = None,
+    checkpoint_every_s: float = CHECKPOINT_EVERY_S,
+) -> BestEpoch:
+    """Train a recipe and write the best epoch's model directory, with its curves, to `out`.
+
+    Args:
+        config: The recipe.
+        dataset_path: A dataset version, as ingest writes it.
+        split_file: A split of that version.
+        out: The model directory to write; it appears whole or not at all.
+        settings: `home` keeps the checkpoint; `weights` and `allow_download` give initial weights.
+        on_epoch: Told every epoch's result, before the checkpoint.
+        checkpoint_every_s: Least time between checkpoints; 0 keeps one for every epoch.
+
+    Returns:
+        The kept epoch.
+
+    Raises:
+        ConfigurationError, NotFoundError: when the recipe cannot be built.
+        DataError: when the dataset and the split do not belong together or cannot be trained on.
+        TrainingDivergedError: when a loss is not finite.
+    """
+    check_input_size(config.architecture, config.input.size)
+    dataset, split = load_dataset(dataset_path), Split.load(split_file)
+    run, initial_weights = _new_run(config, dataset, split, settings)
+    folder = settings.home / "checkpoints" / _key(config, dataset, split, initial_weights)
+    _restore(folder / "run.safetensors", run)
+    saved = time.monotonic()
+    for result in train(run):
+        if on_epoch is not None:
+            on_epoch(result)
+        if time.monotonic() - saved >= checkpoint_every_s:
+            save_checkpoint(folder / "run.safetensors", run)
+            saved = time.monotonic()
+    if run.best is None:
+        raise ConfigurationError("the recipe has no epoch to train")
+    with atomic.new_directory(out) as directory:
+        save_model(directory, run.model, _describe(config, dataset, split, initial_weights))
+        write_curves(directory, run.history, run.best)
+    shutil.rmtree(folder, ignore_errors=True)
+    best = run.best
+    return BestEpoch(
+        epoch=best.epoch,
+        stage=best.stage,
+        val_loss=best.val_loss,
+        val_macro_auroc=best.val_macro_auroc,
+        val_accuracy=best.val_accuracy,
+    )
+
+
+def _new_run(config: TrainConfig, dataset: Dataset, split: Split, settings: Settings) -> tuple[TrainingRun, str]:
+    """Build the network and the data; return the run and where its initial weights came from."""
+    data = training_data(dataset, split)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        model = build_model(
+            config.architecture,
+            num_classes=len(dataset.classes),
+            channels=config.input.channels,
+            dropout=config.dropout,
+        )
+        initial_weights = initialise(model, config.architecture, settings, pretrained=config.pretrained)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    stages = planned_stages(config, initial_weights)
+    if stages != config.stages:
+        logger.warning("%s starts from random numbers: all layers for %d epochs", config.name, stages[0].epochs)
+    return TrainingRun(model=model, config=config, stages=stages, data=data, device=device), initial_weights
+
+
+def training_data(dataset: Dataset, split: Split) -> TrainingData:
+    """Read the training and validation parts into memory.
+
+    Raises:
+        DataError: when the split was made for another dataset version.
+    """
+    if split.dataset_digest != dataset.digest:
+        raise DataError(f"the split was made for dataset {split.dataset_digest}, not for {dataset.digest}; split again")
+    train_part, val_part = split.parts["train"], split.parts["val"]
+    return TrainingData(
+        classes=dataset.classes,
+        train_images=torch.from_numpy(dataset.images[train_part]),
+        train_labels=torch.from_numpy(dataset.labels[train_part]),
+        val_images=torch.from_numpy(dataset.images[val_part]),
+        val_labels=torch.from_numpy(dataset.labels[val_part]),
+    )
+
+
+def _restore(path: Path, run: TrainingRun) -> None:
+    """Go on from a checkpoint where there is a good one; a damaged one is left behind, aloud."""
+    if not path.is_file():
+        return
+    try:
+        restore_checkpoint(path, run)
+    except DataError:
+        logger.warning("the checkpoint %s cannot be used: training starts anew", path.parent.name)
+        return
+    logger.info("training goes on after epoch %d from checkpoint %s", len(run.history), path.parent.name)
+
+
+def _key(config: TrainConfig, dataset: Dataset, split: Split, initial_weights: str) -> str:
+    """Name a run by all that decides its result."""
+    parts = "\n".join((config.digest, dataset.digest, split.digest, initial_weights, _code_digest()))
+    return hashlib.sha256(parts.encode()).hexdigest()[:16]
+
+
+def _describe(config: TrainConfig, dataset: Dataset, split: Split, initial_weights: str) -> ModelInfo:
+    bounded = tuple(name for name in dataset.classes if name in config.floors.sensitivity_lower)
+    return ModelInfo(
+        recipe=config.name,
+        architecture=config.architecture,
+        classes=dataset.classes,
+        input=config.input,
+        packed_size=dataset.size,
+        critical_classes=bounded or tuple(name for name in dataset.classes if name != "normal"),
+        initial_weights=initial_weights,
+        digests={
+            "dataset": dataset.digest,
+            "split": split.digest,
+            "recipe": config.digest,
+            "code": _code_digest(),
+        },
+        floors=config.floors,
+        seed=config.seed,
+    )
+
+
+def _code_digest() -> str:
+    """Return `sha256:` over the source of this library: what ran, committed or not."""
+    root = Path(imaging.__file__).parent
+    digest = hashlib.sha256()
+    for path in sorted(root.rglob("*.py")):
+        digest.update(f"{path.relative_to(root).as_posix()}\n".encode() + path.read_bytes())
+    return "sha256:" + digest.hexdigest()

@@ -1,0 +1,93 @@
+"""Which layers a stage trains, and which stages a run has."""
+
+import math
+
+from torch import nn
+
+from imaging.config import Stage, TrainConfig
+from imaging.models.architectures import get_architecture
+from imaging.models.layers import backbone_blocks, head_module
+from imaging.models.weights import RANDOM
+
+FROM_SCRATCH = "from-scratch"
+
+
+def planned_stages(config: TrainConfig, initial_weights: str) -> tuple[Stage, ...]:
+    """Return the recipe's stages; or, for a network that starts from random numbers, one stage of all layers.
+
+    Features that nobody trained are not worth freezing. That stage takes the recipe's highest rate, and as
+    many epochs as the recipe's stages below the head.
+    """
+    if initial_weights != RANDOM:
+        return config.stages
+    deeper = [stage for stage in config.stages if stage.trainable != "head"] or list(config.stages)
+    return (
+        deeper[-1].model_copy(
+            update={
+                "name": FROM_SCRATCH,
+                "trainable": "all",
+                "epochs": sum(stage.epochs for stage in deeper),
+                "lr": max(stage.lr for stage in config.stages),
+                "backbone_lr": None,
+                "schedule": "one_cycle",
+            }
+        ),
+    )
+
+
+def frozen_depth(model: nn.Module, architecture: str, stage: Stage) -> int:
+    """Return how many of the first `backbone_blocks` the stage leaves as they are."""
+    blocks = len(backbone_blocks(model))
+    frozen = {"head": blocks, "last": blocks - get_architecture(architecture).last_blocks, "all": 0}
+    return frozen[stage.trainable]
+
+
+def shared_depth(depths: list[int]) -> int:
+    """Return the number of blocks that stay frozen in all the coming stages, up to one that trains everything."""
+    until = depths.index(0) if 0 in depths else len(depths)
+    return min(depths[:until], default=0)
+
+
+def freeze(model: nn.Module, depth: int) -> None:
+    """Let only the head and the blocks from `depth` on learn.
+
+    Gradients of frozen layers are neither computed nor kept.
+    """
+    model.requires_grad_(False)
+    for block in backbone_blocks(model)[depth:]:
+        block.requires_grad_(True)
+    head_module(model).requires_grad_(True)
+
+
+def training_mode(model: nn.Module, depth: int) -> None:
+    """Switch dropout on; batch norm learns new statistics only when nothing is frozen.
+
+    In a partly frozen network all batch norms keep the statistics they came with: those of a few small
+    batches are worse, and would change what the layers after them were trained on.
+    """
+    if depth == 0:
+        model.train()
+        return
+    model.eval()
+    head_module(model).train()
+
+
+def rate_factor(schedule: str, progress: float) -> float:
+    """Return the share of the learning rate at `progress` (0-1) of a stage.
+
+    `cosine` falls to zero; `one_cycle` rises from 1/25 over the first 30 % and then falls to zero
+    (Smith and Topin 2018, "Super-convergence", with cosine slopes).
+    """
+    if schedule == "constant":
+        return 1.0
+    if schedule == "cosine":
+        return _half_cosine(progress)
+    rise = 0.3
+    if progress < rise:
+        return 1.0 - (1.0 - 1 / 25) * _half_cosine(progress / rise)
+    return _half_cosine((progress - rise) / (1.0 - rise))
+
+
+def _half_cosine(progress: float) -> float:
+    """Return 1 at 0 and 0 at 1, flat at both ends."""
+    return 0.5 * (1.0 + math.cos(math.pi * min(max(progress, 0.0), 1.0)))
