@@ -75,7 +75,7 @@ def _decide() -> "Authorization | Response":
     wish = _read_wish(str(found.username), *GUARDED[request.endpoint])
     try:
         return _refuse(wish, reason) if (reason := refusal(wish, approvers())) else _allow(wish, found)
-    except AuditError as error:
+    except (AuditError, OSError) as error:
         logger.warning("audit record not written: %s", error)
         return _answer(503, "TEMPORARILY_UNAVAILABLE", "the audit record cannot be written; nothing was changed")
 
