@@ -1,1 +1,1 @@
-"""From an approved version to an answer over HTTP: TorchServe's handler and archive, the release step, typed clients."""
+"""From an approved version to an answer over HTTP: the handler, its archive, the release step, typed clients."""

@@ -89,7 +89,10 @@ class ChestXrayClient:
 
 
 def _media_type(data: bytes) -> str:
-    return next((kind for magic, kind in MAGIC.items() if data.startswith(magic)), "application/dicom")
+    """Name the type by the first bytes; what is none of ours is for the server to refuse."""
+    if data[128:132] == b"DICM":
+        return "application/dicom"
+    return next((kind for magic, kind in MAGIC.items() if data.startswith(magic)), "application/octet-stream")
 
 
 def _retry_after_s(response: httpx.Response) -> float:

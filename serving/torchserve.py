@@ -136,6 +136,8 @@ class ManagementClient:
                     continue
                 if response.status_code in (401, 403) or "InvalidKeyException" in response.text:
                     raise AccessDeniedError("the management token is missing, wrong or expired")
+                if response.status_code == httpx.codes.METHOD_NOT_ALLOWED:
+                    raise ServiceError("TorchServe was started without enable_model_api=true; it loads nothing")
                 return response
         raise ServiceError(f"TorchServe's management API does not answer ({problem})")
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.serving.factories import Context, unpack_archive, write_package
+from tests.serving.factories import Context, unpack_archive, write_light_package, write_package
 
 
 @pytest.fixture(scope="session")
@@ -15,9 +15,10 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
 
 
 @pytest.fixture(scope="session")
-def second_package(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    directory = tmp_path_factory.mktemp("second") / "model"
-    return directory, write_package(directory, seed=5)
+def light_packages(tmp_path_factory: pytest.TempPathFactory) -> tuple[tuple[Path, str], ...]:
+    """Two packages for releases that no network takes part in."""
+    folder = tmp_path_factory.mktemp("light")
+    return tuple((folder / str(seed), write_light_package(folder / str(seed), seed=seed)) for seed in (1, 2))
 
 
 @pytest.fixture

@@ -103,24 +103,36 @@ def bad_bytes() -> dict[str, tuple[bytes, int, str]]:
     }
 
 
-def write_package(directory: Path, *, seed: int = 0) -> str:
-    """Write a packaged model with random weights and a true reference answer; return its digest."""
-    torch.manual_seed(seed)
-    model = build_model("mobilenet_v2", num_classes=len(CLASSES), channels=3, dropout=0.0)
-    info = ModelInfo(
+def model_info(seed: int) -> ModelInfo:
+    return ModelInfo(
         recipe="mobilenetv2_smoke",
         architecture="mobilenet_v2",
         classes=CLASSES,
         input=InputConfig(size=SIZE),
         packed_size=SIZE,
         critical_classes=("pneumonia", "covid"),
+        seed=seed,
     )
-    save_model(directory, model, info)
+
+
+def write_package(directory: Path, *, seed: int = 0) -> str:
+    """Write a packaged model with random weights and a true reference answer; return its digest."""
+    torch.manual_seed(seed)
+    model = build_model("mobilenet_v2", num_classes=len(CLASSES), channels=3, dropout=0.0)
+    save_model(directory, model, model_info(seed))
     image = chest(seed, SIZE)
     (directory / "reference_image.png").write_bytes(png(image))
     row = Predictor.load(directory).probabilities(image[None])[0]
     answer = {"probabilities": dict(zip(CLASSES, map(float, row), strict=True))}
     (directory / "reference_answer.json").write_text(json.dumps(answer))
+    return package_digest(directory)
+
+
+def write_light_package(directory: Path, *, seed: int = 0) -> str:
+    """Write a package that verifies but has no weights to load: all that a release looks at itself."""
+    directory.mkdir()
+    (directory / "model.json").write_text(model_info(seed).model_dump_json())
+    (directory / "model.safetensors").write_bytes(b"no weights")
     return package_digest(directory)
 
 

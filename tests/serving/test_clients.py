@@ -151,3 +151,10 @@ def test_an_archive_that_torchserve_refuses_is_an_error():
 def test_management_that_does_not_answer_is_a_service_error():
     with pytest.raises(ServiceError, match="ConnectError"):
         management(httpx.ConnectError("away")).loaded()
+
+
+def test_a_torchserve_that_may_not_load_models_is_no_fault_of_the_model():
+    closed = management((405, {"code": 405, "message": "Requested method is not allowed"}))
+    with pytest.raises(ServiceError, match="enable_model_api") as caught:
+        closed.register("chest-xray-7-abc.mar")
+    assert not isinstance(caught.value, ModelLoadError)

@@ -86,8 +86,8 @@ class World:
 
 
 @pytest.fixture
-def world(tmp_path, package, second_package) -> World:
-    return World(tmp_path, package, second_package)
+def world(tmp_path, light_packages) -> World:
+    return World(tmp_path, *light_packages)
 
 
 def test_a_champion_is_served(world):
@@ -121,10 +121,10 @@ def test_going_back_is_a_release_like_any_other(world):
 
 
 @pytest.mark.parametrize("gates", ["failed", "", "Passed"])
-def test_a_version_without_passed_gates_is_refused_and_the_alias_put_back(world, package, gates):
+def test_a_version_without_passed_gates_is_refused_and_the_alias_put_back(world, light_packages, gates):
     world.approve("1")
     world.reconcile()
-    world.registry.add("3", *package, gates=gates)
+    world.registry.add("3", *light_packages[0], gates=gates)
     world.approve("3")
     result = world.reconcile()
     assert (result.outcome, result.serving, result.version) == ("refused", "1", "3")
@@ -136,8 +136,8 @@ def test_a_version_without_passed_gates_is_refused_and_the_alias_put_back(world,
     assert world.actions().count("approval.refused") == 1
 
 
-def test_a_package_with_another_digest_is_refused(world, package):
-    world.registry.add("3", package[0], "sha256:" + "0" * 64)
+def test_a_package_with_another_digest_is_refused(world, light_packages):
+    world.registry.add("3", light_packages[0][0], "sha256:" + "0" * 64)
     world.approve("3")
     result = world.reconcile()
     assert result.outcome == "refused"
@@ -269,9 +269,9 @@ def _kill_everywhere(make_world, *, after: bool):
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-def test_a_release_killed_anywhere_ends_well(tmp_path, package, second_package, after):
+def test_a_release_killed_anywhere_ends_well(tmp_path, light_packages, after):
     def make_world(number: int) -> World:
-        world = World(tmp_path / str(number), package, second_package)
+        world = World(tmp_path / str(number), *light_packages)
         world.approve("1")
         world.reconcile()
         world.approve("2")
@@ -293,9 +293,9 @@ def test_a_release_killed_anywhere_ends_well(tmp_path, package, second_package, 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("fault", ["gates", "smoke"])
-def test_a_refusal_killed_anywhere_ends_well(tmp_path, package, second_package, fault, after):
+def test_a_refusal_killed_anywhere_ends_well(tmp_path, light_packages, fault, after):
     def make_world(number: int) -> World:
-        world = World(tmp_path / str(number), package, second_package)
+        world = World(tmp_path / str(number), *light_packages)
         world.approve("1")
         world.reconcile()
         if fault == "gates":
@@ -316,7 +316,7 @@ def test_a_refusal_killed_anywhere_ends_well(tmp_path, package, second_package, 
         assert world.state().pending is None
 
 
-def test_a_release_given_up_half_way_is_recorded_as_rolled_back(world, package):
+def test_a_release_given_up_half_way_is_recorded_as_rolled_back(world):
     world.approve("1")
     world.reconcile()
     world.approve("2")

@@ -145,18 +145,9 @@ def _wait_for_outcome(home: Path, subject: str, known: int, timeout_s: float) ->
 def _table(versions: "list[VersionInfo]") -> "Table":
     from rich.table import Table
 
-    table = Table("version", "aliases", "gates", "deployment", "recipe", "trigger", "approved by", "package", box=None)
+    columns = ("version", "aliases", "gates", "deployment", "recipe", "trigger", "approved by")
+    table = Table(*columns, box=None, pad_edge=False)
     for info in versions:
-        tags = info.tags
-        status, why = tags.get("deployment.status", "-"), tags.get("deployment.reason", "")
-        table.add_row(
-            info.version,
-            ", ".join(info.aliases) or "-",
-            tags.get("gates", "-"),
-            f"{status}: {why}" if why else status,
-            tags.get("recipe", "-"),
-            tags.get("trigger", "-"),
-            tags.get("approved_by", "-"),
-            tags.get("package.digest", "-")[:19],
-        )
+        tags = ("gates", "deployment.status", "recipe", "trigger", "approved_by")
+        table.add_row(info.version, ", ".join(info.aliases) or "-", *(info.tags.get(tag, "-") for tag in tags))
     return table

@@ -91,15 +91,17 @@ def _ask(client: "ChestXrayClient", file: Path, method: Any) -> Outcome:
 def _table(outcomes: Sequence[Outcome]) -> "Table":
     from rich.table import Table
 
-    table = Table("file", "prediction", "probability", "triage", "why", box=None, pad_edge=False)
+    classes = list(next((o.answer.probabilities for o in outcomes if o.answer), {}))
+    table = Table("file", "prediction", *classes, "triage", "why", box=None, pad_edge=False)
     for outcome in outcomes:
         answer, refusal = outcome.answer, outcome.refusal or {}
         if answer is None:
-            table.add_row(outcome.file.name, "refused", "", str(refusal.get("code")), str(refusal.get("detail")))
+            why = f"{refusal.get('code')}: {refusal.get('detail')}"
+            table.add_row(outcome.file.name, "refused", *("" for _ in classes), "", why)
             continue
-        others = ", ".join(f"{name} {p:.2f}" for name, p in answer.probabilities.items())
+        scores = [f"{answer.probabilities.get(name, 0.0):.2f}" for name in classes]
         why = ", ".join(answer.triage.reasons)
-        table.add_row(outcome.file.name, answer.prediction, others, answer.triage.decision, why)
+        table.add_row(outcome.file.name, answer.prediction, *scores, answer.triage.decision, why)
     models = {f"chest-xray version {o.answer.model.version}" for o in outcomes if o.answer}
     if models:
         table.caption = f"{', '.join(sorted(models))}. {next(o.answer.advisory for o in outcomes if o.answer)}"
