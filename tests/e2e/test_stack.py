@@ -145,13 +145,43 @@ def test_a_killed_server_is_seen_and_started_again_and_nothing_is_lost(place, na
     assert (place / "credentials.json").read_text(encoding="utf-8") == passwords
 
 
-def test_what_should_serve_serves_after_a_kill_and_no_orphaned_worker_stays(place):
-    places = Places.of(place)
-    with zipfile.ZipFile(places.model_store / "echo.mar", "w") as archive:
+def make_echo(archive_path: Path) -> None:
+    """Write the smallest archive that TorchServe serves."""
+    with zipfile.ZipFile(archive_path, "w") as archive:
         model = {"modelName": "chest-xray", "modelVersion": "1.0", "handler": "echo.py"}
         manifest = {"runtime": "python", "model": model, "archiverVersion": "0.12.0"}
         archive.writestr("MAR-INF/MANIFEST.json", json.dumps(manifest))
         archive.writestr("echo.py", HANDLER)
+
+
+def test_a_release_loads_from_the_model_store_and_nobody_from_elsewhere(place, tmp_path):
+    found = environment(place, "controller")
+    keys = json.loads(Path(found["THORAX_SERVING_KEYS"]).read_text(encoding="utf-8"))
+    bearer = {"Authorization": f"Bearer {keys['management']['key']}"}
+    store = Places.of(place).model_store
+    make_echo(tmp_path / "elsewhere.mar")
+    make_echo(store / "inside.mar")
+
+    def register(url: str) -> int:
+        query = {"url": url, "initial_workers": "0", "model_name": "inside"}
+        address = f"{found['THORAX_MANAGEMENT_URL']}/models"
+        return httpx.post(address, params=query, headers=bearer, timeout=30).status_code
+
+    up = "../" * 3
+    for outside in (
+        f"file://{tmp_path}/elsewhere.mar",
+        "http://127.0.0.1:9/x.mar",
+        f"{up}{tmp_path.name}/elsewhere.mar",
+    ):
+        assert 400 <= register(outside) < 500
+    assert register("inside.mar") == 200
+    url = f"{found['THORAX_MANAGEMENT_URL']}/models/inside"
+    assert httpx.delete(url, headers=bearer, timeout=30).status_code == 200
+
+
+def test_what_should_serve_serves_after_a_kill_and_no_orphaned_worker_stays(place):
+    places = Places.of(place)
+    make_echo(places.model_store / "echo.mar")
     os.kill(numbers(place)["controller"], signal.SIGSTOP)  # it would unload what no release asked for
     served = {"serving": {"version": "1.0", "digest": "none", "archive": "echo.mar"}}
     state = places.home / "release" / "state.json"

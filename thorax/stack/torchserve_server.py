@@ -86,7 +86,10 @@ def temporary_folder(places: Places) -> Path:
 
 
 def config(site: Site) -> str:
-    """`config.properties` without what is loaded: every address is loopback, every convenience that weakens is off."""
+    """`config.properties` without what is loaded: every address is loopback, every convenience that weakens is off.
+
+    The model API is on, because a release loads and unloads: by token, from loopback, out of the model store alone.
+    """
     at, store = site.addresses, site.places.model_store
     return "\n".join(
         (
@@ -101,7 +104,7 @@ def config(site: Site) -> str:
             f"allowed_urls=file://{as_pattern(store)}/.*",
             "disable_token_authorization=false",
             f"token_expiration_min={TOKEN_MINUTES}",
-            "enable_model_api=false",
+            "enable_model_api=true",
             "install_py_dep_per_model=false",
             "enable_envvars_config=false",
             "use_env_allowed_urls=false",

@@ -38,7 +38,7 @@ def test_every_address_of_the_model_server_is_loopback_and_every_door_is_closed(
     assert len(addresses) == 5
     assert all("127.0.0.1" in address for address in addresses)
     assert config["disable_token_authorization"] == "false"
-    for weakening in ("enable_model_api", "install_py_dep_per_model", "enable_envvars_config"):
+    for weakening in ("install_py_dep_per_model", "enable_envvars_config", "use_env_allowed_urls"):
         assert config[weakening] == "false"
 
 
