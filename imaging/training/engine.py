@@ -87,7 +87,8 @@ class TrainingRun:
     def next_stage(self) -> None:
         """Go on from the best weights so far."""
         self.model.load_state_dict(self.best_state)
-        self.stage_index, self.stage_epoch, self.optimizer = self.stage_index + 1, 0, None
+        self.stage_index, self.stage_epoch = self.stage_index + 1, 0
+        self.optimizer, self.saved_optimizer_state = None, None
 
 
 def train(run: TrainingRun) -> Iterator[EpochResult]:

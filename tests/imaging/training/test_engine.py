@@ -1,0 +1,129 @@
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from imaging.config import Stage, TrainConfig
+from imaging.errors import EmptyDatasetError, TrainingDivergedError
+from imaging.models import build_model
+from imaging.models.weights import initialise
+from imaging.settings import Settings
+from imaging.training import TrainingRun, train
+from imaging.training.checkpoint import restore_checkpoint, save_checkpoint
+from imaging.training.results import macro_auroc
+from tests.imaging.training.factories import CLASSES, training_data, two_stages, weights_file
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return weights_file(tmp_path_factory.mktemp("weights"))
+
+
+def _run(config: TrainConfig, weights: Path | None, count: int = 24) -> TrainingRun:
+    torch.manual_seed(config.seed)
+    model = build_model(config.architecture, num_classes=len(CLASSES), dropout=config.dropout)
+    if weights is not None:
+        initialise(model, config.architecture, Settings(weights=weights), pretrained=True)
+    return TrainingRun(model=model, config=config, stages=config.stages, data=training_data(count))
+
+
+def _equal(first: dict[str, Tensor], second: dict[str, Tensor]) -> bool:
+    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_a_seed_gives_the_same_weights_whatever_else_draws_random_numbers(weights: Path) -> None:
+    first, again = _run(two_stages(), weights), _run(two_stages(), weights)
+    results = list(train(first))
+    for _ in train(again):
+        torch.rand(3)
+    assert _equal(first.model.state_dict(), again.model.state_dict())
+    assert [result.epoch for result in results] == [1, 2, 3, 4]
+    assert [result.stage for result in results] == ["head", "head", "last", "last"]
+
+
+def test_another_seed_gives_other_weights(weights: Path) -> None:
+    first, other = _run(two_stages(), weights), _run(two_stages(), weights)
+    other.config = two_stages(seed=1)
+    list(train(first))
+    list(train(other))
+    assert not _equal(first.model.state_dict(), other.model.state_dict())
+
+
+@pytest.mark.parametrize("killed_after", [1, 2, 3, 4])
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+def test_a_killed_run_ends_with_the_weights_of_an_unkilled_one(
+    weights: Path, tmp_path: Path, killed_after: int, optimizer: str
+) -> None:
+    stages = tuple(stage.model_copy(update={"optimizer": optimizer}) for stage in two_stages().stages)
+    config = two_stages(stages=[stage.model_dump() for stage in stages])
+    whole = _run(config, weights)
+    expected = list(train(whole))
+    killed = _run(config, weights)
+    epochs = train(killed)
+    for _ in range(killed_after):
+        next(epochs)
+    save_checkpoint(tmp_path / "run.safetensors", killed)
+    epochs.close()
+
+    resumed = _run(config, weights)
+    restore_checkpoint(tmp_path / "run.safetensors", resumed)
+    rest = list(train(resumed))
+    timeless = {"seconds"}
+    assert [r.model_dump(exclude=timeless) for r in rest] == [
+        r.model_dump(exclude=timeless) for r in expected[killed_after:]
+    ]
+    assert _equal(resumed.model.state_dict(), whole.model.state_dict())
+
+
+def test_the_model_ends_with_the_best_epochs_weights(weights: Path) -> None:
+    run = _run(two_stages(), weights)
+    results = list(train(run))
+    assert run.best is not None
+    assert run.best.val_loss == min(result.val_loss for result in results)
+    assert _equal(run.model.state_dict(), run.best_state)
+
+
+def test_frozen_layers_do_not_change(weights: Path) -> None:
+    run = _run(two_stages(), weights)
+    before = {name: value.clone() for name, value in run.model.state_dict().items()}
+    list(train(run))
+    changed = {name for name, value in run.model.state_dict().items() if not torch.equal(value, before[name])}
+    assert changed
+    assert all(name.startswith(("classifier", *(f"features.{i}." for i in range(14, 19)))) for name in changed)
+    assert not any("running" in name for name in changed)
+
+
+def test_a_network_from_random_numbers_learns_where_the_blob_is() -> None:
+    stage = Stage(name="all", epochs=4, trainable="all", lr=3e-3, augment=False, schedule="one_cycle")
+    run = _run(two_stages(stages=[stage.model_dump()]), None, count=48)
+    results = list(train(run))
+    assert results[-1].train_loss < results[0].train_loss
+
+
+def test_a_stage_ends_when_its_patience_does(weights: Path) -> None:
+    stage = Stage(name="head", epochs=50, trainable="head", lr=1e-12, augment=False, schedule="constant")
+    run = _run(two_stages(stages=[stage.model_dump()], patience=2), weights)
+    results = list(train(run))
+    assert len(results) < 50
+    assert len(results) - 1 - min(range(len(results)), key=lambda i: results[i].val_loss) == 2
+
+
+def test_a_loss_that_is_not_a_number_is_an_error_that_names_the_epoch(weights: Path) -> None:
+    stage = Stage(name="wild", epochs=3, trainable="all", lr=1e30, optimizer="sgd", schedule="constant", augment=False)
+    with pytest.raises(TrainingDivergedError, match=r"in epoch \d of stage 'wild'; a lower learning rate would help"):
+        list(train(_run(two_stages(stages=[stage.model_dump()]), weights)))
+
+
+def test_a_class_without_images_is_named(weights: Path) -> None:
+    run = _run(two_stages(), weights)
+    run.data.train_labels[run.data.train_labels == 1] = 0
+    with pytest.raises(EmptyDatasetError, match="no training image of normal"):
+        next(train(run))
+
+
+def test_auroc_counts_the_pairs_in_the_right_order() -> None:
+    labels = torch.tensor([0, 0, 1, 1]).numpy()
+    scores = torch.tensor([[0.9, 0.1], [0.4, 0.6], [0.6, 0.4], [0.2, 0.8]]).double().numpy()
+    assert macro_auroc(scores, labels) == pytest.approx(0.75)
+    assert macro_auroc(scores, labels * 0) == 0.5
