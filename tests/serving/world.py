@@ -1,0 +1,82 @@
+"""Everything around a release, in memory where it is a server, and a way to end the process at any call."""
+
+from pathlib import Path
+
+from audit import AuditLog
+from serving.errors import SmokeTestError
+from serving.record import ReleaseRecord
+from serving.release import Release
+from serving.state import load_state
+from tests.serving.factories import MemoryRegistry, MemoryServer
+
+
+class Killed(BaseException):
+    """The process ends here: nothing in it may catch this."""
+
+
+class Killer:
+    """Passes every call on, and ends the process before or after the n-th."""
+
+    def __init__(self, kill_at: int, *, after: bool) -> None:
+        self.left, self.after = kill_at, after
+
+    def wrap(self, thing: object) -> object:
+        killer = self
+
+        class Wrapped:
+            def __getattr__(self, name: str) -> object:
+                return killer.call(getattr(thing, name))
+
+        return Wrapped()
+
+    def call(self, function):
+        def called(*args, **kwargs):
+            self.left -= 1
+            if self.left == 0 and not self.after:
+                raise Killed
+            result = function(*args, **kwargs)
+            if self.left == 0:
+                raise Killed
+            return result
+
+        return called
+
+
+class World:
+    """Everything around a release, as it outlives a killed controller."""
+
+    def __init__(self, folder: Path, *packages: tuple[Path, str]) -> None:
+        self.folder = folder
+        self.store = folder / "store"
+        self.registry = MemoryRegistry()
+        self.server = MemoryServer(self.store)
+        self.log = AuditLog(folder / "audit")
+        self.wrong_answers: set[str] = set()
+        for number, (package, digest) in enumerate(packages, 1):
+            self.registry.add(str(number), package, digest)
+
+    def smoke_test(self, package: Path, *, version: str, digest: str, request_id: str) -> None:
+        if version in self.wrong_answers:
+            raise SmokeTestError("another answer")
+
+    def reconcile(self, killer: Killer | None = None):
+        killer = killer or Killer(0, after=False)
+        registry = killer.wrap(self.registry)
+        return Release(
+            folder=self.folder / "release",
+            store=self.store,
+            champion=registry.champion,
+            registry=registry,
+            server=killer.wrap(self.server),
+            record=ReleaseRecord(killer.wrap(self.log)),
+            smoke_test=killer.call(self.smoke_test),
+        ).run()
+
+    def approve(self, version: str) -> None:
+        self.registry.aliases["champion"] = version
+
+    def actions(self) -> list[str]:
+        return [event.action for event in self.log.events()]
+
+    def state(self):
+        return load_state(self.folder / "release")
