@@ -4,6 +4,8 @@ Exit status: 0 done, 1 failed, 2 misused. Heavy imports live inside the commands
 """
 
 import sys
+from collections.abc import Callable
+from typing import Any
 
 import typer
 
@@ -18,7 +20,7 @@ app = typer.Typer(
 )
 
 GROUPS = {"data": data.app, "pipelines": pipelines.app, "models": models.app, "monitor": monitor.app, "audit": audit.app}
-COMMANDS = {**stack.COMMANDS, "predict": predict.predict, "demo": demo.demo}
+COMMANDS: dict[str, Callable[..., Any]] = {**stack.COMMANDS, "predict": predict.predict, "demo": demo.demo}
 
 for _name, _group in GROUPS.items():
     app.add_typer(_group, name=_name)

@@ -211,6 +211,7 @@ def _runs_table(runs: "list[RunResult]") -> "Table":
     from rich.table import Table
 
     table = Table("run", "end", "seconds", "version", "error", box=None, pad_edge=False)
+    table.columns[0].no_wrap = True
     for run in runs:
-        table.add_row(run.run_dir.name, _end(run), f"{run.seconds:.1f}", run.version, run.error.replace("[", r"\["))
+        table.add_row(run.run_dir.name, _end(run), f"{run.seconds:.1f}", run.version, run.error[1:].partition("]")[0])
     return table

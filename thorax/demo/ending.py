@@ -37,7 +37,7 @@ def finish(telling: Telling, home: Path, material: Material, found: dict[str, An
     evaluation = _evaluation(found["run"])
     place = home / "demo"
     page = place / "index.html"
-    told = {
+    told: dict[str, Any] = {
         "told": material.told,
         "seconds": telling.seconds,
         "limits": _limits(evaluation),

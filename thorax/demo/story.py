@@ -137,7 +137,8 @@ def ask(telling: Telling, material: Material, found: dict[str, Any]) -> None:
 
     with telling.chapter("ask") as chapter:
         client = ChestXrayClient.from_settings(Settings())
-        found["answers"] = answers = []
+        answers: list[Any] = []
+        found["answers"] = answers
         for path in material.first_ten:
             try:
                 answers.append(client.predict(path, explain="grad-cam"))
