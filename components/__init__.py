@@ -2,27 +2,6 @@
 
 A component's inputs and outputs are local files, so the same object runs in process (`python_func`), as a
 subprocess on one machine, in the project's image, and on a cluster. What runs after what is `pipelines`'
-business; addresses and secrets reach a step by its environment, never as a parameter.
+business; addresses and secrets reach a step by its environment, never as a parameter. The table of them is
+`components.table`: inside a step KFP cannot build components, and a step may import from this package.
 """
-
-from typing import Any
-
-from components.calibrate_model import calibrate_model
-from components.check_gates import check_gates
-from components.evaluate_model import evaluate_model
-from components.ingest_images import ingest_images
-from components.package_model import package_model
-from components.register_model import register_model
-from components.split_dataset import split_dataset
-from components.train_model import train_model
-
-COMPONENTS: dict[str, Any] = {
-    "ingest-images": ingest_images,
-    "split-dataset": split_dataset,
-    "train-model": train_model,
-    "calibrate-model": calibrate_model,
-    "evaluate-model": evaluate_model,
-    "package-model": package_model,
-    "check-gates": check_gates,
-    "register-model": register_model,
-}

@@ -1,6 +1,6 @@
 """The gates' answers, on record before they stop a run."""
 
-from importlib.resources import as_file, files
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +10,11 @@ from imaging.errors import GateFailureError
 if TYPE_CHECKING:
     from imaging.evaluation.gates import GateReport
 
-TABLE = "gates.yaml"
+
+def installed_table() -> Path:
+    """Return the platform's gate table, found without loading `pipelines`, which a step cannot."""
+    places = getattr(find_spec("pipelines"), "submodule_search_locations", None) or []
+    return Path(next(iter(places))) / "gates.yaml"
 
 
 def answer_gates(package: Path, evaluation: Path, out: Path) -> "GateReport":
@@ -22,8 +26,7 @@ def answer_gates(package: Path, evaluation: Path, out: Path) -> "GateReport":
     from imaging.evaluation import check_gates_on_disk
     from imaging.models.directory import package_digest
 
-    with as_file(files("pipelines") / TABLE) as table:
-        report = check_gates_on_disk(package, evaluation, table, out)
+    report = check_gates_on_disk(package, evaluation, installed_table(), out)
     subject = package_digest(package)
     for result in report.results:
         answer = {"gate": result.gate, "passed": result.passed, "figure": result.figure, "bound": result.bound}

@@ -39,7 +39,7 @@ def train_model(
     from imaging.training import train_on_disk
 
     config, folder = get_recipe(recipe).replace(**overrides), Path(model.path)
-    say = lambda epoch: logging.info("progress: %s", epoch)  # noqa: E731
+    say = lambda e: logging.info("epoch %d (%s): val_loss %.3f", e.epoch, e.stage, e.val_loss)  # noqa: E731
     best = train_on_disk(config, Path(dataset.path), Path(split.path), folder, settings=Settings(), on_epoch=say)
     model.metadata.update(recipe=recipe, architecture=config.architecture, epoch=best.epoch, stage=best.stage)
     metrics.log_metric("val_loss", best.val_loss)

@@ -2,7 +2,8 @@
 
 from kfp import dsl
 
-from components import COMPONENTS, images
+from components import images
+from components.table import COMPONENTS
 from pipelines.resources import declare
 
 
@@ -44,23 +45,19 @@ def train_classifier(
     Returns:
         The registered version's number.
     """
-    step = COMPONENTS
+    step, code = COMPONENTS, {"code_version": code_version}
     ingested = step["ingest-images"](
-        source=source, labels=labels, name=name, size=size, source_version=source_version, code_version=code_version
+        source=source, labels=labels, name=name, size=size, source_version=source_version, **code
     )
-    dataset = ingested.outputs["dataset"]
-    splitted = step["split-dataset"](dataset=dataset, seed=seed, keep_split=keep_split, code_version=code_version)
-    data = {"dataset": dataset, "split": splitted.outputs["split"]}
-    trained = step["train-model"](
-        **data, recipe=recipe, overrides=overrides, weights_version=weights_version, code_version=code_version
-    )
-    calibrated = step["calibrate-model"](**data, model=trained.outputs["model"], code_version=code_version)
+    data = {"dataset": ingested.outputs["dataset"]}
+    splitted = step["split-dataset"](**data, seed=seed, keep_split=keep_split, **code)
+    data["split"] = splitted.outputs["split"]
+    trained = step["train-model"](**data, recipe=recipe, overrides=overrides, weights_version=weights_version, **code)
+    calibrated = step["calibrate-model"](**data, model=trained.outputs["model"], **code)
     model = calibrated.outputs["calibrated"]
-    evaluated = step["evaluate-model"](**data, model=model, champion=champion, code_version=code_version)
+    evaluated = step["evaluate-model"](**data, model=model, champion=champion, **code)
     evidence = {"evaluation": evaluated.outputs["evaluation"]}
-    packaged = step["package-model"](
-        **data, **evidence, model=model, trigger=trigger, image=image, code_version=code_version
-    )
+    packaged = step["package-model"](**data, **evidence, model=model, trigger=trigger, image=image, **code)
     evidence["package"] = packaged.outputs["package"]
     gated = step["check-gates"](**evidence)
     registered = step["register-model"](
