@@ -90,7 +90,8 @@ def run_pipeline(
     finally:
         result = record.close(passed=passed)
         shutil.rmtree(run_dir / "tmp", ignore_errors=True)
-        tell("run.finished", {"passed": passed, "error": result.error, "version": result.version})
+        code = result.error.partition("]")[0].removeprefix("[")  # a message may quote a file's name
+        tell("run.finished", {"passed": passed, "error": code, "version": result.version})
     return result
 
 

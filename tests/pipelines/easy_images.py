@@ -7,10 +7,10 @@ import numpy as np
 from PIL import Image
 
 CLASSES = ("covid", "normal", "pneumonia")
-QUICK = {
-    "stages": [{"name": "all", "epochs": 10, "trainable": "all", "lr": 0.003, "augment": False}],
-    "input": {"size": 32},
-    "batch_size": 32,
+LEARNING = {
+    "stages": [{"name": "all", "epochs": 10, "trainable": "all", "lr": 0.001, "augment": False}],
+    "batch_size": 8,
+    "dropout": 0.0,
 }
 """Changes to the smoke recipe under which it learns them."""
 

@@ -116,7 +116,7 @@ def show(
     home = Settings().home
     if not run_name:
         runs = list_runs(home)
-        emit([run.to_json() for run in runs], as_json=as_json, text=_runs_table(runs) if runs else f"no runs in {home}")
+        emit([run.to_json() for run in runs], as_json=as_json, text=_runs_text(runs) if runs else f"no runs in {home}")
         return
     found = find_run(home, run_name)
     emit(found.to_json(), as_json=as_json, text=steps_table(found.steps))
@@ -207,11 +207,10 @@ def _figure(value: Any) -> str:
     return "-" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def _runs_table(runs: "list[RunResult]") -> "Table":
-    from rich.table import Table
-
-    table = Table("run", "end", "seconds", "version", "error", box=None, pad_edge=False)
-    table.columns[0].no_wrap = True
-    for run in runs:
-        table.add_row(run.run_dir.name, _end(run), f"{run.seconds:.1f}", run.version, run.error[1:].partition("]")[0])
-    return table
+def _runs_text(runs: "list[RunResult]") -> str:
+    """Return a line a run: name, end, seconds, version or the code of its error."""
+    lines = [
+        f"{run.run_dir.name}  {_end(run):<13} {run.seconds:8.1f} s  {run.version or run.error[1:].partition(']')[0]}"
+        for run in runs
+    ]
+    return "\n".join(line.rstrip() for line in lines)
