@@ -19,7 +19,13 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-GROUPS = {"data": data.app, "pipelines": pipelines.app, "models": models.app, "monitor": monitor.app, "audit": audit.app}
+GROUPS = {
+    "data": data.app,
+    "pipelines": pipelines.app,
+    "models": models.app,
+    "monitor": monitor.app,
+    "audit": audit.app,
+}
 COMMANDS: dict[str, Callable[..., Any]] = {**stack.COMMANDS, "predict": predict.predict, "demo": demo.demo}
 
 for _name, _group in GROUPS.items():

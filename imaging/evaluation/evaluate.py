@@ -7,7 +7,13 @@ import numpy.typing as npt
 
 from imaging.errors import DataError
 from imaging.evaluation.bootstrap import centred_interval, intervals, percentile_interval, resample
-from imaging.evaluation.expected_calibration_error import BINS, debiased_error, plugin_error, sensible_bins
+from imaging.evaluation.expected_calibration_error import (
+    BINS,
+    chance_error,
+    debiased_error,
+    plugin_error,
+    sensible_bins,
+)
 from imaging.evaluation.metrics import Array, Labels, all_metrics, auroc_per_class, one_weighting
 from imaging.evaluation.schema import CalibrationSummary, ChampionComparison, ClassMetrics, Figure, Overall
 
@@ -98,7 +104,12 @@ def evaluate_calibration(answers: Answers, *, temperature: float) -> Calibration
         drawn["debiased_after"] - drawn["debiased_before"],
     )
     return CalibrationSummary(
-        temperature=temperature, bins=BINS, debiased_bins=sensible_bins(len(answers.labels)), change=change, **found
+        temperature=temperature,
+        bins=BINS,
+        debiased_bins=sensible_bins(len(answers.labels)),
+        chance=chance_error(answers.probabilities, seed=answers.seed),
+        change=change,
+        **found,
     )
 
 

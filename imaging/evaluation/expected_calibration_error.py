@@ -61,8 +61,26 @@ def debiased_error(probabilities: Array, labels: Labels, weights: Array, *, bins
     correct = (probabilities.argmax(axis=1) == labels).astype(float)
     member = equal_mass_bins(confidence, bins or sensible_bins(len(labels)))
     share, said, was = bin_sums(confidence, correct, member, weights)
+    return _debiased(share, said, was, share * weights.sum(axis=1, keepdims=True))
+
+
+def chance_error(probabilities: Array, *, draws: int = 1000, seed: int = 0, level: float = 0.95) -> float:
+    """Return what the debiased error of a perfectly calibrated model with these probabilities exceeds 1 time in 20.
+
+    Its top class is right as often as it says, image by image. With more images the figure falls towards 0.
+    """
+    confidence = probabilities.max(axis=1)
+    member = equal_mass_bins(confidence, sensible_bins(len(confidence)))
+    one_hot = np.eye(int(member.max()) + 1)[member]
+    count = one_hot.sum(axis=0, keepdims=True)
+    correct = np.random.default_rng(seed).random((draws, len(confidence))) < confidence
+    said = np.nan_to_num(ratio(confidence @ one_hot, count))
+    was = np.nan_to_num(ratio(correct.astype(float) @ one_hot, count))
+    return float(np.quantile(_debiased(count / len(confidence), said, was, count), level))
+
+
+def _debiased(share: Array, said: Array, was: Array, count: Array) -> Array:
     gap = was - said
-    count = share * weights.sum(axis=1, keepdims=True)
     sigma = np.sqrt(np.nan_to_num(ratio(was * (1 - was), count)))
     return np.sum(share * (2 * np.abs(gap) - folded_normal_mean(gap, sigma)), axis=1)
 

@@ -73,6 +73,8 @@ class CalibrationSummary(Frozen):
     plugin_after: Figure
     debiased_before: Figure
     debiased_after: Figure
+    chance: float | None = None
+    """What the debiased error of a perfectly calibrated model with these probabilities exceeds 1 time in 20."""
     change: Figure
     """Debiased, after minus before, paired."""
 
@@ -112,7 +114,7 @@ class SourceConfounding(Frozen):
     source_only_balanced_accuracy: float | None
     classes: dict[str, SourceOfClass]
     border_balanced_accuracy: Figure
-    chance: float
+    chance: float | None = None
     confounded: bool
     shortcut: bool
     """The border alone predicts the class clearly better than chance."""

@@ -1,5 +1,6 @@
 """The table of architectures, and the function that builds one of them."""
 
+import importlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,19 +12,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Architecture:
-    """What is particular to one torchvision builder.
+    """What is particular to one network.
 
     Attributes:
         head: Name of the classifier module, which is replaced by dropout and one linear layer.
         stem: Dotted name of the convolution that reads the image.
         last_blocks: How many of `layers.backbone_blocks` a stage trains with `trainable="last"`.
         minimum_size: Side in pixels that still leaves one feature, after dividing by the stride.
+        own_module: `module:class` of a network of ours; torchvision's builder of that name where empty.
     """
 
     head: str
     stem: str
     last_blocks: int
     minimum_size: int = 32
+    own_module: str = ""
 
 
 MODELS: dict[str, Architecture] = {
@@ -34,8 +37,11 @@ MODELS: dict[str, Architecture] = {
     "resnet101": Architecture(head="fc", stem="conv1", last_blocks=3),
     "densenet121": Architecture(head="classifier", stem="features.conv0", last_blocks=2),
     "efficientnet_b0": Architecture(head="classifier", stem="features.0.0", last_blocks=3),
+    "small_cnn": Architecture(
+        head="classifier", stem="features.0.0", last_blocks=2, own_module="imaging.models.small_cnn:SmallCnn"
+    ),
 }
-"""By torchvision's name of the builder."""
+"""By torchvision's name of the builder, or our own."""
 
 
 def get_architecture(name: str) -> Architecture:
@@ -77,16 +83,24 @@ def build_model(architecture: str, *, num_classes: int, channels: int = 3, dropo
     if channels not in (1, 3):
         raise ConfigurationError(f"channels can be 1 or 3, got {channels}")
     import torch
-    import torchvision
     from torch import nn
 
-    model: nn.Module = torchvision.models.get_model(architecture, weights=None)
+    model = _untrained(architecture, known)
     old_head = model.get_submodule(known.head)
     features = next(layer.in_features for layer in old_head.modules() if isinstance(layer, nn.Linear))
     setattr(model, known.head, nn.Sequential(nn.Dropout(dropout), nn.Linear(features, num_classes)))
     if channels == 1:
         _read_one_channel(model, known.stem)
     return model.to(memory_format=torch.channels_last)
+
+
+def _untrained(architecture: str, known: Architecture) -> "nn.Module":
+    if known.own_module:
+        module, _, name = known.own_module.partition(":")
+        return getattr(importlib.import_module(module), name)()
+    import torchvision
+
+    return torchvision.models.get_model(architecture, weights=None)
 
 
 def _read_one_channel(model: "nn.Module", stem: str) -> None:

@@ -59,7 +59,8 @@ SPOILT = [
     ("critical_sensitivity", "per_class.covid.operating_point", None, "missing"),
     ("critical_sensitivity", "per_class.pneumonia.sensitivity", MISSING, "missing"),
     ("critical_sensitivity", "critical_classes", (), "missing"),
-    ("calibration", "calibration.debiased_after", {"value": 0.051, "low": 0.0, "high": 0.1}, "0.051"),
+    ("calibration", "calibration.debiased_after", {"value": 0.2, "low": 0.0, "high": 0.3}, "0.200"),
+    ("calibration", "calibration.chance", None, "missing"),
     ("calibration", "calibration.change", {"value": 0.02, "low": 0.001, "high": 0.04}, "worse than before"),
     ("calibration", "calibration.change", MISSING, "missing"),
     ("calibration", "calibration.debiased_after", MISSING, "missing"),
@@ -105,6 +106,13 @@ def test_a_recipe_can_raise_a_bound_but_not_lower_it(good, tmp_path):
 def test_no_champion_passes_with_that_reason_and_a_slightly_worse_model_within_the_margin_too(good, tmp_path):
     assert "no champion" in ask(good, "non_inferiority", tmp_path).reason
     assert ask(changed(good, "champion", CHAMPION), "non_inferiority", tmp_path).passed
+
+
+@pytest.mark.parametrize(("chance", "passed"), [(0.03, False), (0.06, True)])
+def test_a_calibration_error_above_the_bound_fails_only_beyond_chance(chance, passed, good, tmp_path):
+    figure = {"value": 0.051, "low": 0.0, "high": 0.1}
+    judged = changed(changed(good, "calibration.debiased_after", figure), "calibration.chance", chance)
+    assert ask(judged, "calibration", tmp_path).passed is passed
 
 
 def test_a_gap_that_chance_explains_passes_and_small_groups_are_only_reported(good, tmp_path):
