@@ -125,12 +125,20 @@ def load_run(run_dir: Path) -> RunResult:
     """Read a run's record; a run that was killed is told as ended, its running step as interrupted."""
     kept = json.loads((run_dir / RECORD).read_text())
     steps = tuple(StepResult(**step) for step in kept["steps"])
-    ended = kept["ended"] or not psutil.pid_exists(kept["pid"])
+    ended = kept["ended"] or not _is_alive(kept["pid"], kept["started"])
     if ended and not kept["ended"]:
         error = "[interrupted] the run was killed here"
         steps = tuple(replace(s, state="failed", error=error) if s.state == "running" else s for s in steps)
     names = ("pipeline", "outputs", "passed", "seconds", "started", "pid")
     return RunResult(run_dir=run_dir, steps=steps, ended=ended, **{name: kept[name] for name in names})
+
+
+def _is_alive(pid: int, started: float) -> bool:
+    """Tell whether the run's process still is; one that began after the run only has its number."""
+    try:
+        return psutil.Process(pid).create_time() < started + 1
+    except psutil.Error:
+        return False
 
 
 def list_runs(home: Path) -> list[RunResult]:
