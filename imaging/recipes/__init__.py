@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from imaging.config import TrainConfig
 from imaging.errors import NotFoundError
-from imaging.recipes.phantom import mobilenetv2_phantom
+from imaging.recipes.phantom import mobilenetv2_phantom, mobilenetv2_phantom_scratch
 from imaging.recipes.small_cnn import smallcnn_phantom
 from imaging.recipes.smoke import mobilenetv2_smoke
 from imaging.recipes.xray3 import mobilenetv2_xray3, resnet18_xray3, resnet50_xray3
@@ -14,6 +14,7 @@ RECIPES: dict[str, Callable[[], TrainConfig]] = {
     "resnet18_xray3": resnet18_xray3,
     "resnet50_xray3": resnet50_xray3,
     "mobilenetv2_phantom": mobilenetv2_phantom,
+    "mobilenetv2_phantom_scratch": mobilenetv2_phantom_scratch,
     "smallcnn_phantom": smallcnn_phantom,
     "mobilenetv2_smoke": mobilenetv2_smoke,
 }

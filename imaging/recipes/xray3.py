@@ -1,10 +1,14 @@
 """Two-stage recipes for normal / pneumonia / covid chest X-rays.
 
-| recipe            | test balanced accuracy | hardware, time | commit |
-|-------------------|------------------------|----------------|--------|
-| mobilenetv2_xray3 | not measured yet       |                |        |
-| resnet18_xray3    | not measured yet       |                |        |
-| resnet50_xray3    | not measured yet       |                |        |
+| recipe            | test balanced accuracy | macro AUROC | hardware, time                             |
+|-------------------|------------------------|-------------|--------------------------------------------|
+| mobilenetv2_xray3 | 0.859 (1 seed)         | 0.950       | 85 s of one Zen 3 core, shared with others |
+| resnet18_xray3    | not measured yet       |             |                                            |
+| resnet50_xray3    | not measured yet       |             |                                            |
+
+Of the 269 test images of the set's own split, with ImageNet weights for the first; its rates were chosen from
+five settings by validation loss, but their test results (0.828 to 0.859) were seen too. Its covid images come
+from other sources than the rest: the figure shows that training works, not that a model is fit for patients.
 
 Neither stage of the MobileNetV2 recipe augments, so the frozen blocks run once over every image and both
 stages train on what they gave: on a CPU that is worth more than augmentation at this number of images.
@@ -23,7 +27,15 @@ def mobilenetv2_xray3() -> TrainConfig:
         architecture="mobilenet_v2",
         stages=(
             Stage(name="head", epochs=20, trainable="head", lr=2e-3, weight_decay=1e-2, augment=False),
-            Stage(name="last-blocks", epochs=6, trainable="last", lr=3e-4, backbone_lr=1e-4, augment=False),
+            Stage(
+                name="last-blocks",
+                epochs=8,
+                trainable="last",
+                lr=6e-4,
+                backbone_lr=3e-4,
+                schedule="one_cycle",
+                augment=False,
+            ),
         ),
         label_smoothing=0.1,
         floors=FLOORS,
