@@ -50,7 +50,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 def arguments(place: Path, **changes) -> dict:
-    given = {"source": str(place / "images"), "labels": "labels.csv", "recipe": "mobilenetv2_smoke", "size": 32}
+    given = {"source": str(place / "images"), "labels": "labels.csv", "recipe": "mobilenetv2_smoke", "size": 64}
     return {**given, "overrides": LEARNING, **changes}
 
 

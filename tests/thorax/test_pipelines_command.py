@@ -50,7 +50,7 @@ def test_submitting_prints_the_run(home: Path) -> None:
         result = call("submit", *WHAT, "--host", api.host, "--set", "batch_size=8", "--trigger", "schedule", "--json")
     assert json.loads(result.stdout) == {"run_id": "run-1", "url": f"{api.host}/#/runs/details/run-1"}
     sent = api.runs[0]["runtime_config"]["parameters"]
-    assert (sent["overrides"], sent["trigger"], sent["size"]) == ({"batch_size": 8}, "schedule", 32)
+    assert (sent["overrides"], sent["trigger"], sent["size"]) == ({"batch_size": 8}, "schedule", 64)
 
 
 def test_a_run_is_shown_by_the_end_of_its_name_with_its_error(home: Path) -> None:

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Run, compile and submit the pipelines.", no_args_is_help=True)
 
+SMALLEST_SIDE = 64
+"""Pixels; serving refuses smaller images, also a package's own reference image."""
+
 Name = Annotated[str, typer.Argument(help="A pipeline; `list` shows them.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 Recipe = Annotated[str, typer.Option(help="A recipe of imaging.recipes.")]
@@ -160,7 +163,7 @@ def _arguments(
         "recipe": recipe,
         "labels": labels,
         "name": name,
-        "size": config.input.size,
+        "size": max(config.input.size, SMALLEST_SIDE),
         "seed": seed,
         "keep_split": keep_split,
         "overrides": overrides,
