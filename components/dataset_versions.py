@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 from imaging.atomic import new_directory
+from imaging.data.bucket import fetch, is_version, publish
 from imaging.data.dataset import MANIFEST, Dataset, load_dataset
 from imaging.data.ingest import ingest
 from imaging.data.pseudonyms import pseudonym_key
@@ -14,10 +15,11 @@ from imaging.settings import Settings
 def provide_dataset(source: str, target: Path, *, labels: str, name: str, size: int, settings: Settings) -> Dataset:
     """Make `target` a dataset version of `source` and return it.
 
-    Ingested versions are kept once, in the home's `datasets`; `target` shares their bytes.
+    Ingested versions are kept once, in the home's `datasets`; `target` shares their bytes. Where there is an S3
+    API, they are published in its bucket `datasets`, from where another machine takes them.
 
     Args:
-        source: A folder or `s3://` address of images, or a dataset version, which is checked byte by byte.
+        source: A folder or `s3://` address of images, or of a dataset version, which is checked byte by byte.
         target: Where the version is wanted.
         labels: A label table, or "" for class folders.
         name: What a new version's name starts with.
@@ -29,6 +31,8 @@ def provide_dataset(source: str, target: Path, *, labels: str, name: str, size: 
     """
     if "://" not in source and (Path(source) / MANIFEST).is_file():
         version = load_dataset(Path(source), check_digest=True).path
+    elif source.startswith("s3://") and is_version(source, settings):
+        version = fetch(source, settings.home / "datasets", settings).path
     else:
         key = pseudonym_key(settings)
         version = ingest(
@@ -40,6 +44,8 @@ def provide_dataset(source: str, target: Path, *, labels: str, name: str, size: 
             pseudonym_key=key,
             settings=settings,
         ).path
+    if settings.s3_endpoint:
+        publish(version, settings)
     link_tree(version, target)
     return load_dataset(target)
 

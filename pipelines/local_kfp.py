@@ -140,4 +140,6 @@ def step_environment(home: Path, code_root: Path) -> dict[str, str]:
         "PYTHONUNBUFFERED": "1",
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "DO_NOT_TRACK": "1",
+        # threads that wait must not spin, or a step beside another program takes three times as long
+        "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE"),
     }

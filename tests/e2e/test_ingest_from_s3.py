@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from imaging.data.bucket import fetch, is_version, publish
 from imaging.data.ingest import ingest
 from imaging.data.sources import s3_client
-from imaging.errors import NotFoundError, ServiceError
+from imaging.errors import DataError, NotFoundError, ServiceError
 from imaging.settings import Settings
 
 pytestmark = pytest.mark.e2e
@@ -99,3 +100,32 @@ def test_a_wrong_key_or_a_dead_server_is_a_service_error_not_bad_images(tmp_path
     with pytest.raises(ServiceError):
         ingest("s3://radiographs/ward", tmp_path / "out", size=32, pseudonym_key=KEY, settings=nobody)
     assert list((tmp_path / "out").glob("*")) == []
+
+
+def test_a_published_version_comes_back_whole_and_is_published_once(bucket: Settings, tmp_path: Path) -> None:
+    (tmp_path / "s3" / "datasets").mkdir()
+    made = ingest(
+        "s3://radiographs/ward", tmp_path / "out", labels="labels.csv", size=32, pseudonym_key=KEY, settings=bucket
+    )
+    address = publish(made.path, bucket)
+    written = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "s3" / "datasets").rglob("*.*")}
+    again = publish(made.path, bucket)
+
+    assert again == address == f"s3://datasets/{made.path.name}"
+    assert {path.name: path.stat().st_mtime_ns for path in (tmp_path / "s3" / "datasets").rglob("*.*")} == written
+    assert is_version(address, bucket)
+    assert not is_version("s3://radiographs/ward", bucket)
+    assert fetch(address, tmp_path / "elsewhere", bucket).digest == made.digest
+
+
+def test_a_version_changed_in_the_bucket_is_not_taken(bucket: Settings, tmp_path: Path) -> None:
+    (tmp_path / "s3" / "datasets").mkdir()
+    made = ingest(
+        "s3://radiographs/ward", tmp_path / "out", labels="labels.csv", size=32, pseudonym_key=KEY, settings=bucket
+    )
+    address = publish(made.path, bucket)
+    pixels = tmp_path / "s3" / "datasets" / made.path.name / "images.npy"
+    pixels.write_bytes(pixels.read_bytes()[:-1] + b"x")
+    with pytest.raises(DataError):
+        fetch(address, tmp_path / "elsewhere", bucket)
+    assert not (tmp_path / "elsewhere" / made.path.name).exists()

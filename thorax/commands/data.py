@@ -32,10 +32,11 @@ def ingest(
 ) -> None:
     """Check, de-identify and pack radiographs into a dataset version named by its digest."""
     from audit import record
+    from imaging.data.bucket import publish
     from imaging.data.ingest import ingest as make_dataset
     from imaging.data.pseudonyms import pseudonym_key
 
-    settings = _settings(source)
+    settings = _settings()
     with progress() as bar:
         task = bar.add_task("Reading radiographs", total=None)
         result = make_dataset(
@@ -50,11 +51,18 @@ def ingest(
             settings=settings,
         )
     record("dataset.created", subject=result.digest, details={"counts": result.counts, "problems": result.problems})
-    document = {"path": str(result.path), "digest": result.digest, "counts": result.counts, "problems": result.problems}
+    published = publish(result.path, settings) if settings.s3_endpoint else ""
+    document = {
+        "path": str(result.path),
+        "digest": result.digest,
+        "counts": result.counts,
+        "problems": result.problems,
+        "published": published,
+    }
     emit(document, as_json=as_json, text=_table(result))
 
 
-def _settings(source: str) -> "Settings":
+def _settings() -> "Settings":
     """Return the settings, with the address and keys of the one-machine stack's bucket where it has one."""
     import contextlib
 
@@ -62,7 +70,7 @@ def _settings(source: str) -> "Settings":
     from imaging.settings import Settings
 
     settings = Settings()
-    if source.startswith("s3://") and not settings.s3_endpoint:
+    if not settings.s3_endpoint:
         from thorax.stack.environment import apply
 
         with contextlib.suppress(ServiceError):  # never started: boto3's own AWS_* variables decide

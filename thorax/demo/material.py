@@ -4,6 +4,7 @@ Shifted traffic stands for a new device at the door; its labels arrive later and
 """
 
 import csv
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,8 @@ class Material:
     retrain_source: Path
     retrain_labels: Path
     told: str
+    weights: Path | None = None
+    """ImageNet weights found beside the images."""
 
 
 def phantom_material(place: Path, note: Note) -> Material:
@@ -47,7 +50,7 @@ def phantom_material(place: Path, note: Note) -> Material:
         source=site_a,
         labels=site_a / "labels.csv",
         keep_split=False,
-        recipe="mobilenetv2_phantom",
+        recipe="smallcnn_phantom",
         first_ten=_files(unseen)[:10],
         shifted=shifted[:SHIFTED_IMAGES],
         retrain_source=place / "images",
@@ -69,6 +72,7 @@ def real_material(place: Path, folder: Path, note: Note) -> Material:
             folder, [row for row in rows if row["split"] == "train"][:: max(1, len(rows) // 320)], combined
         )
         _write_combined_table(folder, rows, combined)
+    weights = folder.parent / "weights"
     dicom = sorted((folder.parent / "dicom").glob("*.dcm"))
     test = [folder / row["file"] for row in rows if row["split"] == "test"]
     return Material(
@@ -81,6 +85,7 @@ def real_material(place: Path, folder: Path, note: Note) -> Material:
         retrain_source=combined,
         retrain_labels=combined / "labels.csv",
         told=f"{len(rows)} real radiographs with a patient-level split",
+        weights=weights.resolve() if weights.is_dir() else None,
     )
 
 
@@ -122,8 +127,10 @@ def _write_shifted_copies(folder: Path, rows: Sequence[dict[str, str]], combined
 
 
 def _write_combined_table(folder: Path, rows: Sequence[dict[str, str]], combined: Path) -> None:
-    (combined / "original").unlink(missing_ok=True)
-    (combined / "original").symlink_to(folder.resolve(), target_is_directory=True)
+    for row in rows:
+        copy = combined / "original" / row["file"]
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(folder / row["file"], copy)
     with (combined / "new-device" / "labels.csv").open(newline="") as file:
         shifted = list(csv.DictReader(file))
     _write_table(combined / "labels.csv", [{**row, "file": f"original/{row['file']}"} for row in rows] + shifted)

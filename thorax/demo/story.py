@@ -51,6 +51,9 @@ def prepare(telling: Telling, place: Path, data: Path | None) -> Material:
     with telling.chapter("data") as chapter:
         material = real_material(place, data, telling.note) if data else phantom_material(place, telling.note)
         chapter.outcome = material.told
+        if material.weights and "THORAX_WEIGHTS" not in os.environ:
+            os.environ["THORAX_WEIGHTS"] = str(material.weights)
+            chapter.details.append(f"ImageNet weights from {material.weights}; THORAX_WEIGHTS names others")
     return material
 
 

@@ -74,6 +74,7 @@ def variables(site: Site) -> dict[str, str]:
         **TELEMETRY_OFF,
         "THORAX_HOME": str(site.places.home),
         "THORAX_ACTOR": "serving",
+        "OMP_WAIT_POLICY": "PASSIVE",
         "LOG_LOCATION": logs,
         "METRICS_LOCATION": logs,
     }
