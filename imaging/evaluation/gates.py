@@ -142,7 +142,7 @@ def check_calibration(evidence: Evidence, row: GateRow) -> Verdict:
 
 
 def check_subgroup_gap(evidence: Evidence, row: GateRow) -> Verdict:
-    """No group with enough patients falls behind the whole by more than the bound, beyond chance."""
+    """No group with enough patients falls behind the others of its column by more than the bound, beyond chance."""
     groups = evidence.evaluation.subgroups
     if not groups:
         return missing(row, "subgroups")
@@ -158,7 +158,7 @@ def check_subgroup_gap(evidence: Evidence, row: GateRow) -> Verdict:
     within = "beyond chance" if bad else "within the bound or within chance"
     reason = (
         f"worst of {len(powered)} groups: {worst.column} {worst.value}, macro AUROC {worst.gap.value:.3f} "
-        f"below the whole (95 % {worst.gap.low:.3f} to {worst.gap.high:.3f}), {within}; "
+        f"below all recorded (95 % {worst.gap.low:.3f} to {worst.gap.high:.3f}), {within}; "
         f"{len(groups) - len(powered)} more only reported"
     )
     return Verdict(passed=not bad, figure=worst.gap.value, bound=row.bound, reason=reason)

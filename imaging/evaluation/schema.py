@@ -91,7 +91,7 @@ class Subgroup(Frozen):
     note: str = ""
     macro_auroc: Figure
     gap: Figure
-    """Macro AUROC of the whole test part minus the subgroup's, paired."""
+    """Macro AUROC of all whose value of the column is recorded minus the subgroup's, paired."""
 
 
 class SourceOfClass(Frozen):

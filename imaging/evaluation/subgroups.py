@@ -29,7 +29,10 @@ def evaluate_subgroups(
     resamples: int,
     seed: int,
 ) -> tuple[Subgroup, ...]:
-    """Compare each value of each column with the whole test part, by paired resamples of all patients.
+    """Compare each value of each column with all images whose value is recorded, by paired resamples of all patients.
+
+    Where the value is missing, the patients are often others (another hospital, children): a group is held
+    against those it can be told apart from, and whoever is missing is shown beside them.
 
     Args:
         probabilities: (N, C).
@@ -43,13 +46,17 @@ def evaluate_subgroups(
     groups = [(name, str(value)) for name, cells in columns.items() for value in np.unique(cells.astype(str))]
     masks = {group: columns[group[0]].astype(str) == group[1] for group in groups}
 
+    def area(mask: npt.NDArray[np.bool_], weights: Array) -> Array:
+        if not mask.any():
+            return np.full(len(weights), np.nan)
+        return auroc_per_class(probabilities[mask], labels[mask], weights[:, mask]).mean(axis=1)
+
     def statistic(weights: Array) -> dict[str, Array]:
-        overall = auroc_per_class(probabilities, labels, weights).mean(axis=1)
+        recorded = {name: area(cells.astype(str) != "", weights) for name, cells in columns.items()}
         found = {}
         for (name, value), mask in masks.items():
-            areas = auroc_per_class(probabilities[mask], labels[mask], weights[:, mask]).mean(axis=1)
-            found[f"{name}={value}"] = areas
-            found[f"{name}={value} gap"] = overall - areas
+            found[f"{name}={value}"] = area(mask, weights)
+            found[f"{name}={value} gap"] = recorded[name] - found[f"{name}={value}"]
         return found
 
     if not groups:

@@ -31,13 +31,13 @@ def mobilenetv2_xray3() -> TrainConfig:
                 name="last-blocks",
                 epochs=8,
                 trainable="last",
-                lr=6e-4,
-                backbone_lr=3e-4,
+                lr=3e-4,
+                backbone_lr=2e-4,
                 schedule="one_cycle",
                 augment=False,
             ),
         ),
-        label_smoothing=0.1,
+        label_smoothing=0.05,
         floors=FLOORS,
     )
 

@@ -68,3 +68,24 @@ def test_a_group_without_a_class_is_not_judged_and_has_no_figure():
     assert [one.powered for one in groups] == [False, False]
     assert groups[0].macro_auroc.value is None
     assert "0 normal" in groups[0].note
+
+
+def test_a_group_is_held_against_those_whose_value_is_recorded():
+    """Easy patients whose sex nobody wrote down must not make men and women look worse than they are."""
+    answers = calibrated_answers(images=600)
+    unknown = np.arange(600) < 200
+    flattered = answers.probabilities.copy()
+    flattered[unknown] = np.eye(len(CLASSES))[answers.labels[unknown]]
+    cells = np.where(unknown, "", np.where(np.arange(600) // 2 % 2 == 0, "F", "M"))
+    groups = evaluate_subgroups(
+        flattered, answers.labels, answers.patients, {"sex": cells}, classes=CLASSES, resamples=150, seed=0
+    )
+    known = {group.value: group.gap.value for group in groups if group.powered}
+    assert set(known) == {"F", "M"}
+    assert min(known.values()) <= 0 <= max(known.values())
+
+
+def test_a_column_that_nobody_filled_in_is_shown_without_a_verdict():
+    (group,) = compare({"site": np.full(600, "")})
+    assert not group.powered
+    assert group.gap.value is None
