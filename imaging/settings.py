@@ -26,6 +26,8 @@ class Settings(BaseSettings):
     """A file, or a folder of `<architecture>*.pt`, with ImageNet weights."""
     allow_download: bool = False
     """Whether torchvision may download weights."""
+    weights_mirror: str = ""
+    """Address of a folder that serves torchvision's weights files under their names; its own where empty."""
     actor: str = ""
     """Who acts, for the audit record: an MLflow user or a workload's name."""
     pseudonym_key: SecretStr | None = None

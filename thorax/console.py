@@ -13,7 +13,7 @@ talk = Console(stderr=True, highlight=False)
 
 def say(message: str) -> None:
     """Tell the person at the terminal something; machines do not read it."""
-    talk.print(message)
+    talk.print(message, soft_wrap=True)
 
 
 def emit(result: Any, *, as_json: bool, text: Any = None) -> None:

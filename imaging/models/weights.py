@@ -44,7 +44,9 @@ def initialise(model: nn.Module, architecture: str, settings: Settings, *, pretr
         load_backbone(model, architecture, read_weights(path), source=path.name)
         return f"imagenet:sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}"
     if settings.allow_download:
-        state, name = _download(architecture, timeout_s=settings.http_timeout_s)
+        url = torchvision_url(architecture, settings.weights_mirror)
+        state = download(url, settings.home / "weights", timeout_s=settings.http_timeout_s)
+        name = url.rsplit("/", 1)[-1]
         load_backbone(model, architecture, state, source=name)
         return f"imagenet:torchvision:{name}"
     logger.warning(
@@ -115,16 +117,37 @@ def load_backbone(model: nn.Module, architecture: str, state: dict[str, Tensor],
     model.load_state_dict(given, strict=False)
 
 
-def _download(architecture: str, *, timeout_s: float) -> tuple[dict[str, Tensor], str]:
-    """Fetch torchvision's default weights, checked by the hash in their file name."""
+def torchvision_url(architecture: str, mirror: str = "") -> str:
+    """Return where torchvision's default weights are, or the same file on a mirror.
+
+    Raises:
+        ConfigurationError: torchvision has no weights of that name.
+    """
     import torchvision
 
-    weights = torchvision.models.get_model_weights(architecture).DEFAULT  # type: ignore[attr-defined]
+    try:
+        url = str(torchvision.models.get_model_weights(architecture).DEFAULT.url)  # type: ignore[attr-defined]
+    except ValueError as error:
+        raise ConfigurationError(f"torchvision has no weights for {architecture}; set pretrained to false") from error
+    return f"{mirror.rstrip('/')}/{url.rsplit('/', 1)[-1]}" if mirror else url
+
+
+def download(url: str, folder: Path, *, timeout_s: float) -> dict[str, Tensor]:
+    """Fetch a weights file into `folder`, once, and read it.
+
+    Its name holds the first digits of its SHA-256, as torchvision's do; another content is refused.
+
+    Raises:
+        ServiceError: the address does not answer, or what came is not what the name says.
+    """
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(timeout_s)  # torch.hub has no timeout of its own
     try:
-        return dict(weights.get_state_dict(progress=False, check_hash=True)), str(weights)
+        state = torch.hub.load_state_dict_from_url(
+            url, model_dir=str(folder), map_location="cpu", progress=False, check_hash=True, weights_only=True
+        )
     except (URLError, OSError, RuntimeError) as error:
-        raise ServiceError(f"torchvision's weights for {architecture} could not be downloaded: {error}") from error
+        raise ServiceError(f"weights could not be downloaded from {url}: {error}") from error
     finally:
         socket.setdefaulttimeout(before)
+    return dict(state)
