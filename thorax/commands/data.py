@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from thorax.commands.data_phantom import phantom
-from thorax.console import emit, progress
+from thorax.console import emit, progress, say
 
 if TYPE_CHECKING:
     from imaging.data.ingest import IngestResult
@@ -15,24 +15,30 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Make or ingest radiographs.", no_args_is_help=True)
 
 
+Source = Annotated[str, typer.Argument(help="A folder, or s3://bucket/prefix, of DICOM, PNG or JPEG files.")]
+Labels = Annotated[
+    str | None,
+    typer.Option(help="Label table (CSV: file, label, patient_id, ...): a file, s3:// address, or name inside SOURCE."),
+]
+Out = Annotated[Path | None, typer.Option(help="Folder of dataset versions; default: datasets in the home.")]
+Size = Annotated[int, typer.Option(help="Side of the packed images, in pixels.")]
+Name = Annotated[str, typer.Option(help="What the version's name begins with.")]
+MinimumSide = Annotated[int, typer.Option(help="Set images with a shorter side aside, in pixels.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+
+
 @app.command()
 def ingest(
-    source: Annotated[str, typer.Argument(help="A folder, or s3://bucket/prefix, of DICOM, PNG or JPEG files.")],
-    labels: Annotated[
-        str | None,
-        typer.Option(
-            help="Label table (CSV: file, label, patient_id, ...): a file, s3:// address, or name inside SOURCE."
-        ),
-    ] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder of dataset versions; default: datasets in the home.")] = None,
-    size: Annotated[int, typer.Option(help="Side of the packed images, in pixels.")] = 224,
-    name: Annotated[str, typer.Option(help="What the version's name begins with.")] = "dataset",
-    minimum_side: Annotated[int, typer.Option(help="Set images with a shorter side aside, in pixels.")] = 64,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    source: Source,
+    labels: Labels = None,
+    out: Out = None,
+    size: Size = 224,
+    name: Name = "dataset",
+    minimum_side: MinimumSide = 64,
+    as_json: Json = False,
 ) -> None:
     """Check, de-identify and pack radiographs into a dataset version named by its digest."""
     from audit import record
-    from imaging.data.bucket import publish
     from imaging.data.ingest import ingest as make_dataset
     from imaging.data.pseudonyms import pseudonym_key
 
@@ -51,15 +57,22 @@ def ingest(
             settings=settings,
         )
     record("dataset.created", subject=result.digest, details={"counts": result.counts, "problems": result.problems})
-    published = publish(result.path, settings) if settings.s3_endpoint else ""
-    document = {
-        "path": str(result.path),
-        "digest": result.digest,
-        "counts": result.counts,
-        "problems": result.problems,
-        "published": published,
-    }
-    emit(document, as_json=as_json, text=_table(result))
+    document = {"path": str(result.path), "digest": result.digest, "counts": result.counts, "problems": result.problems}
+    emit({**document, "published": _publish(result.path, settings)}, as_json=as_json, text=_table(result))
+
+
+def _publish(version: Path, settings: "Settings") -> str:
+    """Put the version into the stack's bucket where there is one; a bucket that is down costs nothing but that."""
+    from imaging.data.bucket import publish
+    from imaging.errors import ServiceError
+
+    if not settings.s3_endpoint:
+        return ""
+    try:
+        return publish(version, settings)
+    except ServiceError as error:
+        say(f"kept here and not published: {error}; `thorax up`, then run this again")
+        return ""
 
 
 def _settings() -> "Settings":
