@@ -83,7 +83,10 @@ def _evaluation(run: Any) -> dict[str, Any]:
 
 def _limits(evaluation: dict[str, Any]) -> list[str]:
     confounding = evaluation["source_confounding"]
-    return list(confounding["statements"]) if confounding["confounded"] or confounding["shortcut"] else []
+    found = list(confounding["statements"]) if confounding["confounded"] or confounding["shortcut"] else []
+    if evaluation["initial_weights"] == "random":
+        found.append("the network started from random weights, not from ones that had seen photographs before")
+    return found
 
 
 def _card(answer: Any) -> dict[str, Any]:
@@ -116,7 +119,13 @@ def _links(place: Path, found: dict[str, Any]) -> list[dict[str, str]]:
     links.append({"href": "drift.html", "name": "Drift", "what": "the new device's images against the reference"})
     version = found["run"].version
     address = f"{os.environ['THORAX_MLFLOW_URI']}/#/models/chest-xray/versions/{version}"
-    links.append({"href": address, "name": f"MLflow: version {version}", "what": "sign in as approver"})
+    links.append(
+        {
+            "href": address,
+            "name": f"MLflow: version {version}",
+            "what": "sign in as approver; password in credentials.json",
+        }
+    )
     return links
 
 

@@ -4,12 +4,13 @@ Shifted traffic stands for a new device at the door; its labels arrive later and
 """
 
 import csv
+import hashlib
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from imaging.errors import NotFoundError
+from imaging.errors import DataError, NotFoundError
 
 Note = Callable[[str], None]
 PHANTOM_PATIENTS = 345
@@ -64,8 +65,11 @@ def real_material(place: Path, folder: Path, note: Note) -> Material:
     manifest = folder / "manifest.csv"
     if not manifest.is_file():
         raise NotFoundError(f"no manifest.csv in {folder}: expected columns file, label, patient_id, split")
-    rows = list(csv.DictReader(manifest.open(newline="")))
-    combined = place / "combined"
+    text = manifest.read_text(encoding="utf-8")
+    rows = list(csv.DictReader(text.splitlines()))
+    if not rows or not {"file", "label", "patient_id", "split"} <= set(rows[0]):
+        raise DataError(f"{manifest} needs rows and the columns file, label, patient_id, split")
+    combined = place / f"combined-{hashlib.sha256(f'{folder.resolve()}{text}'.encode()).hexdigest()[:12]}"
     if not (combined / "labels.csv").is_file():
         note("imitating a new device on copies of training images")
         _write_shifted_copies(
@@ -80,7 +84,7 @@ def real_material(place: Path, folder: Path, note: Note) -> Material:
         labels=manifest,
         keep_split=True,
         recipe="mobilenetv2_xray3",
-        first_ten=[*dicom, *test[:: max(1, len(test) // (10 - len(dicom)))]][:10],
+        first_ten=[*dicom, *test[:: max(1, len(test) // max(1, 10 - len(dicom)))]][:10],
         shifted=_files(combined / "new-device")[:SHIFTED_IMAGES],
         retrain_source=combined,
         retrain_labels=combined / "labels.csv",
