@@ -151,9 +151,8 @@ def triage(
 ) -> tuple[str, ...]:
     """Name the reasons for which a radiologist has to look first; none means `report`.
 
-    * `ambiguous_set`: a critical class reaches its operating point though another, uncritical class is predicted,
-      or more than one critical class does.
-    * `low_confidence`: the highest probability is below the confidence floor.
+    * `ambiguous_set`: a critical class reaches its operating point though another class, critical or not, is predicted.
+    * `low_confidence`: the highest probability is below the confidence floor, or is no number.
     * `image_quality`: the decoder warned about the picture.
     * `view_unknown`: a view was looked for and is neither PA nor AP.
     """
@@ -162,10 +161,10 @@ def triage(
         for name in info.critical_classes
         if probabilities[info.classes.index(name)] >= info.operating_points.get(name, np.inf)
     ]
-    uncritical = info.classes[int(probabilities.argmax())] not in info.critical_classes
+    predicted = info.classes[int(probabilities.argmax())]
     rules = {
-        "ambiguous_set": len(found) > 1 or (uncritical and bool(found)),
-        "low_confidence": float(probabilities.max()) < info.confidence_floor,
+        "ambiguous_set": any(name != predicted for name in found),
+        "low_confidence": not float(probabilities.max()) >= info.confidence_floor,  # so that NaN refers
         "image_quality": any(warning not in HARMLESS_WARNINGS for warning in warnings),
         "view_unknown": view is not None and view.upper() not in FRONTAL_VIEWS,
     }

@@ -124,6 +124,24 @@ def test_triage_refers_what_is_unsure(
     assert triage(np.array(row), INFO, view=view, warnings=warnings) == reasons
 
 
+def test_a_critical_class_that_is_not_predicted_refers_though_the_predicted_one_is_below_its_own_point() -> None:
+    points = {"pneumonia": 0.7, "covid": 0.2}
+    info = INFO.model_copy(update={"operating_points": points, "confidence_floor": 0.6})
+    assert triage(np.array([0.02, 0.65, 0.33]), info) == ("ambiguous_set",)
+
+
+@given(row=hnp.arrays(np.float64, 3, elements=st.floats(0, 1)))
+def test_whatever_is_reported_has_no_other_critical_class_at_its_operating_point(row: np.ndarray) -> None:
+    if triage(row, INFO) == ():
+        others = set(INFO.critical_classes) - {INFO.classes[int(row.argmax())]}
+        assert all(row[INFO.classes.index(name)] < INFO.operating_points[name] for name in others)
+
+
+@pytest.mark.parametrize("row", [[np.nan] * 3, [0.9, np.nan, 0.1]])
+def test_a_probability_that_is_no_number_is_referred(row: list[float]) -> None:
+    assert "low_confidence" in triage(np.array(row), INFO)
+
+
 def test_a_model_without_operating_points_still_refers_low_confidence(predictor: Predictor) -> None:
     info = INFO.model_copy(update={"operating_points": {}})
     assert triage(np.array([0.4, 0.35, 0.25]), info) == ("low_confidence",)
