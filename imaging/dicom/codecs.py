@@ -104,7 +104,11 @@ def _run_length(frame: bytes, count: int, allocated: int) -> np.ndarray:
 def _compressed(frame: bytes, syntax: str, rows: int, columns: int) -> tuple[np.ndarray, int]:
     """Decode a JPEG, JPEG-LS or JPEG 2000 frame; return unsigned samples and the bits each has."""
     if syntax not in DECODERS:
-        raise UnsupportedMediaTypeError(f"no decoder for the transfer syntax {uid.UID(syntax).name!r}")
+        # A UID of nobody's could hold anything, so only a registered one is named.
+        named = (
+            f"the transfer syntax {uid.UID(syntax).name!r}" if syntax in uid.UID_dictionary else "its transfer syntax"
+        )
+        raise UnsupportedMediaTypeError(f"no decoder for {named}")
     header = frame_header(frame)
     if (header.rows, header.columns, header.components) != (rows, columns, 1):
         raise MalformedImageError(

@@ -22,6 +22,8 @@ SOP_CLASSES = {
     uid.SecondaryCaptureImageStorage,
 }
 CHEST = re.compile(r"CHEST|THORA|LUNG|CXR")
+SPINE = re.compile(r"SPINE|LUMB|VERTEB")
+"""Looked for before the chest is: THORACIC SPINE and THORACOLUMBAR name a chest word, and are none."""
 CHEST_CODES = {"51185008", "T-D3000", "39607008", "T-28000", "43799004"}
 """Thorax and lung: SNOMED CT and the older SRT codes (PS3.16 CID 4031)."""
 NOT_FRONTAL = re.compile(r"^(LL|RL|LLD|RLD|LLO|RLO|LAO|RAO|LPO|RPO|L|R)$|LAT|OBL")
@@ -122,6 +124,8 @@ def _body_part(dataset: Dataset, warnings: list[str]) -> str:
     regions = dataset.get("AnatomicRegionSequence") or []
     codes = {text(region, "CodeValue") for region in regions if isinstance(region, Dataset)}
     described = " ".join(text(dataset, keyword) for keyword in DESCRIPTIONS).upper()
+    if SPINE.search(said or described):
+        raise NotAChestRadiographError("expected body part CHEST, got the spine")
     if CHEST.search(said) or codes & CHEST_CODES or (not said and CHEST.search(described)):
         return "CHEST"
     if said:

@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from pydicom import uid
+from pydicom import dcmread, uid
+from pydicom.encaps import encapsulate
 
+from imaging.dicom.codecs import stored_values
 from imaging.dicom.pixels import DecodedImage, Limits, decode
 from imaging.errors import (
     ImageQualityError,
@@ -116,6 +118,37 @@ def test_a_refusal_does_not_repeat_free_text(make_dicom):
     with pytest.raises(NotAChestRadiographError) as caught:
         decode(make_dicom(BodyPartExamined="HAND OF JOHN DOE"))
     assert "DOE" not in str(caught.value).upper()
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {"BodyPartExamined": "THORACIC SPINE"},
+        {"BodyPartExamined": "THORACOLUMBAR"},
+        {"BodyPartExamined": "TSPINE"},
+        {"BodyPartExamined": None, "SeriesDescription": "Thoracic spine AP"},
+        {"BodyPartExamined": None, "StudyDescription": "T SPINE"},
+        {"BodyPartExamined": "", "ProtocolName": "THORACIC VERTEBRAE"},
+    ],
+)
+def test_a_spine_is_no_chest_though_it_names_the_thorax(make_dicom, attributes):
+    with pytest.raises(NotAChestRadiographError, match="got the spine"):
+        decode(make_dicom(**attributes))
+
+
+def test_a_stated_chest_is_not_refused_for_a_description(make_dicom):
+    assert decode(make_dicom(StudyDescription="CHEST, THEN LUMBAR SPINE")).body_part == "CHEST"
+
+
+@pytest.mark.parametrize(("syntax", "detail"), [("1.2.826.19700101.4711", "its transfer syntax"),
+                                                (uid.MPEG2MPML, "MPEG2 Main Profile")])  # fmt: skip
+def test_only_a_registered_transfer_syntax_is_named(make_dicom, syntax, detail):
+    data = dcmread(io.BytesIO(make_dicom()))
+    data.PixelData = encapsulate([bytes(8)])
+    data.file_meta.TransferSyntaxUID = uid.UID(syntax)
+    with pytest.raises(UnsupportedMediaTypeError, match=detail) as caught:
+        stored_values(data)
+    assert "19700101" not in str(caught.value)
 
 
 def test_a_header_that_disagrees_with_the_codestream_is_refused(make_dicom):
