@@ -1,6 +1,7 @@
 """One image on its way into a dataset: read, decoded, squared, described, or set aside with the reason."""
 
 import hashlib
+import re
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -30,6 +31,8 @@ PROBLEMS = {
 }
 """Every way to be set aside, in the order of the report."""
 AT_ONCE = 128
+NAME_OF_A_COLLECTION = re.compile(r"(?!.*\d{5})[A-Za-z0-9 ._/(),-]{1,80}")
+"""What a source may be called; five digits in a row may be a patient's number or a birthday."""
 AGE_BANDS = ((18, "0-17"), (40, "18-39"), (65, "40-64"), (float("inf"), "65+"))
 
 
@@ -113,12 +116,18 @@ class Reader:
             "site": coarse_site(entry.site) or image.site,
             "manufacturer": coarse_manufacturer(entry.manufacturer) or image.manufacturer,
             "modality": image.modality,
-            "source": entry.source,
+            "source": coarse_source(entry.source, self.key),
             "split_hint": entry.split,
             "rows": image.rows,
             "columns": image.columns,
             "pixel_sha256": pixel_sha256,
         }
+
+
+def coarse_source(name: str, key: bytes) -> str:
+    """Return a collection's ordinary name, else a keyed hash: sources stay apart, free text is not kept."""
+    name = name.strip()
+    return name if not name or NAME_OF_A_COLLECTION.fullmatch(name) else f"source-{pseudonym(name, key)[:8]}"
 
 
 def age_band(years: float | None) -> str:
