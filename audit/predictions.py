@@ -91,17 +91,23 @@ class PredictionSpool:
 
 
 def read_spool(directory: Path) -> Iterator[dict[str, Any]]:
-    """Yield each spooled request once, by `request_id`; torn lines are passed over."""
-    seen: set[str] = set()
+    """Yield each spooled request once, by `request_key`; torn lines are passed over."""
+    seen: set[tuple[str, str, str]] = set()
     for path in spool_files(directory):
         try:
             data = path.read_bytes()
         except FileNotFoundError:
             continue
         for row in parse_rows(data):
-            if row["request_id"] not in seen:
-                seen.add(row["request_id"])
+            key = request_key(row)
+            if key not in seen:
+                seen.add(key)
                 yield row
+
+
+def request_key(row: Mapping[str, Any]) -> tuple[str, str, str]:
+    """Return what makes two rows one request: a client may use its `request_id` again for another image."""
+    return str(row["request_id"]), str(row.get("image_sha256") or ""), str(row.get("model_digest") or "")
 
 
 def spool_files(directory: Path) -> list[Path]:

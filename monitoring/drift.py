@@ -5,6 +5,7 @@ what sampling alone gives for samples of these sizes; fewer different images tha
 What PSI cannot see: whether the answers are still right. That takes labels.
 """
 
+import hashlib
 import json
 import os
 import re
@@ -30,7 +31,7 @@ DECIMALS = 6
 """Both sides are rounded alike: the log keeps text, the reference may keep float32."""
 SCORE = "p_"
 SMOKE = "smoke-"
-"""How request ids of a release's own questions begin."""
+"""How request ids of a release's own questions begin; a client's may begin so too, but it asks about its own images."""
 UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
@@ -117,7 +118,10 @@ def _window(parquet: Path, package: Path, since: datetime, model_digest: str | N
     watched = [name for name in reference.columns if name.startswith(SCORE)] if "scores" in trigger.watched else []
     watched += [name for name in STATISTICS if name in reference and "statistics" in trigger.watched]
     rows = read_log(parquet, since=since, model_digest=model_digest)
-    answered = [row for row in rows if row["scores"] and not row["refusal_code"] and not _is_smoke_test(row)]
+    asked_by_release = _reference_image(package)
+    answered = [
+        row for row in rows if row["scores"] and not row["refusal_code"] and not _is_smoke_test(row, asked_by_release)
+    ]
     # One image asked about many times is one observation; a burst of it must look like no drift.
     distinct = {row["image_sha256"] or row["request_id"]: row for row in answered}
     current = pd.DataFrame([_figures(row) for row in distinct.values()], columns=watched, dtype="float64")
@@ -130,8 +134,16 @@ def _window(parquet: Path, package: Path, since: datetime, model_digest: str | N
     )
 
 
-def _is_smoke_test(row: dict[str, Any]) -> bool:
-    return str(row["request_id"]).startswith(SMOKE)
+def _reference_image(package: Path) -> str:
+    """Return the digest of the image that a release asks about; nothing where the package has none."""
+    try:
+        return "sha256:" + hashlib.sha256((package / "reference_image.png").read_bytes()).hexdigest()
+    except FileNotFoundError:
+        return ""
+
+
+def _is_smoke_test(row: dict[str, Any], image: str) -> bool:
+    return bool(image) and str(row["request_id"]).startswith(SMOKE) and row["image_sha256"] == image
 
 
 def _figures(row: dict[str, Any]) -> dict[str, float]:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from audit import AuditLog
-from audit.predictions import is_finished, parse_rows, spool_files
+from audit.predictions import is_finished, parse_rows, request_key, spool_files
 from imaging.atomic import write_bytes, write_text
 from imaging.errors import ServiceError
 from monitoring.merkle import merkle_root
@@ -73,6 +73,8 @@ def collect(spool: Path, parquet: Path, *, log: AuditLog | None = None, actor: s
 def read_log(parquet: Path, *, since: datetime | None = None, model_digest: str | None = None) -> list[dict[str, Any]]:
     """Return logged rows in order of time, each request once (its first row).
 
+    A retry is one request with what it repeats; the same id with another image or model is another request.
+
     Args:
         parquet: Folder of the log.
         since: Rows before it are left out.
@@ -81,15 +83,16 @@ def read_log(parquet: Path, *, since: datetime | None = None, model_digest: str 
     import pyarrow.parquet as pq
 
     first_date = (since - timedelta(days=1)).date().isoformat() if since else ""
-    kept: dict[str, dict[str, Any]] = {}
+    kept: dict[tuple[str, str, str], dict[str, Any]] = {}
     for path in sorted(parquet.glob("date=*/model_version=*/*.parquet")):
         if (date_of(path) or "9") < first_date:
             continue
         for row in pq.ParquetFile(path).read().to_pylist(maps_as_pydicts="lossy"):
             if _is_asked(row, since, model_digest):
-                known = kept.setdefault(row["request_id"], row)
+                key = request_key(row)
+                known = kept.setdefault(key, row)
                 if (row["time"] or "") < (known["time"] or ""):
-                    kept[row["request_id"]] = row
+                    kept[key] = row
     return sorted(kept.values(), key=lambda row: row["time"] or "")
 
 
@@ -121,7 +124,7 @@ def _keep(
     _save_state(parquet, state)
     with path.open("rb") as file:
         file.seek(start)
-        rows = list({row["request_id"]: row for row in reversed(list(parse_rows(file.read(end - start))))}.values())
+        rows = list({request_key(row): row for row in reversed(list(parse_rows(file.read(end - start))))}.values())
     rows.reverse()
     name = f"{path.stem}-{start}-{end}"
     parts: dict[str, list[dict[str, Any]]] = defaultdict(list)

@@ -32,6 +32,14 @@ def test_rows_are_read_back_once_each(tmp_path: Path) -> None:
     assert len(spool_files(tmp_path)) == 2
 
 
+def test_an_id_that_a_client_uses_again_costs_no_row(tmp_path: Path) -> None:
+    spool = PredictionSpool(tmp_path)
+    asked = [("1", "sha256:a"), ("2", "sha256:a"), ("1", "sha256:b"), ("1", "sha256:a")]
+    for image, model in asked:
+        spool.append({"request_id": "mine", "image_sha256": image, "model_digest": model})
+    assert [(row["image_sha256"], row["model_digest"]) for row in read_spool(tmp_path)] == asked[:3]
+
+
 def test_only_the_fields_of_the_contract_are_kept(tmp_path: Path) -> None:
     PredictionSpool(tmp_path).append({"request_id": "a", "patient_id": "P1", "PatientName": "X", "view": "PA"})
     assert list(read_spool(tmp_path)) == [{"request_id": "a", "view": "PA"}]

@@ -1,3 +1,4 @@
+import hashlib
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -74,9 +75,21 @@ def test_refusals_smoke_tests_and_other_models_are_not_compared(home: Path, make
     rows = drawn_rows(8, seed=2)
     rows[0] |= {"refusal_code": "malformed_image", "scores": {}}
     rows[1] |= {"model_digest": "sha256:other"}
-    rows[2] |= {"request_id": "smoke-1"}
-    result = checked(home, make_package(), rows)
+    package = make_package()
+    (package / "reference_image.png").write_bytes(b"picture")
+    image = "sha256:" + hashlib.sha256(b"picture").hexdigest()
+    rows[2] |= {"request_id": "smoke-1", "image_sha256": image}
+    result = checked(home, package, rows)
     assert (result.rows, result.refused) == (5, 1)
+
+
+def test_a_client_cannot_hide_its_images_by_the_id_of_a_smoke_test(
+    home: Path, make_package: Callable[..., Path]
+) -> None:
+    package = make_package()
+    (package / "reference_image.png").write_bytes(b"picture")
+    rows = [{**row, "request_id": f"smoke-{index}"} for index, row in enumerate(drawn_rows(8, seed=2))]
+    assert checked(home, package, rows).rows == 8
 
 
 def test_a_log_without_requests_still_gives_a_page(home: Path, make_package: Callable[..., Path]) -> None:

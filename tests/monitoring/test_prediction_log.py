@@ -78,6 +78,15 @@ def test_a_request_that_was_spooled_twice_is_read_once_with_its_first_row(tmp_pa
     assert [row["site"] for row in read_log(tmp_path / "log")] == ["first"]
 
 
+def test_an_id_that_a_client_uses_again_costs_no_row(tmp_path: Path) -> None:
+    rows = [prediction_row(index, request_id="mine") for index in range(3)]
+    rows += [prediction_row(0, request_id="mine", model_digest="sha256:b"), rows[1]]
+    spooled(tmp_path / "spool", rows)
+    assert collect(tmp_path / "spool", tmp_path / "log").rows == 4
+    assert len(read_log(tmp_path / "log")) == 4
+    assert len(read_log(tmp_path / "log", model_digest=DIGEST)) == 3
+
+
 def test_collecting_again_adds_nothing_and_follows_a_living_writer(tmp_path: Path) -> None:
     spool, log = tmp_path / "spool", tmp_path / "log"
     writer = spooled(spool, [prediction_row(index) for index in range(3)])
