@@ -17,6 +17,8 @@ from imaging.settings import Settings
 _CODE = ("imaging", "components", "audit")
 """The packages that steps run."""
 _LIBRARIES = ("torch", "torchvision", "numpy", "scipy", "scikit-learn", "pydicom", "pillow", "captum", "torchmetrics")
+_DECODERS = ("imagecodecs", "pydicom", "pillow", "pyarrow")
+"""The libraries that decide what ingest reads of a file, and how it is kept."""
 _NOT_CODE = {".pyc", ".md"}
 
 
@@ -35,22 +37,39 @@ def code_version() -> str:
 
 
 def source_version(source: str, labels: str, settings: Settings) -> str:
-    """Return a fingerprint of the source's names, sizes and times, of its labels and of the pseudonyms' key.
+    """Return a fingerprint of the source's names, sizes and times, of its labels' bytes and of what ingest goes by.
+
+    That is the pseudonyms' key, the limits on an image, and the versions of the libraries that read images.
 
     A bucket may change unseen, so an address gets a new one each time: it is ingested anew, and what
     follows is reused if the dataset's digest is the same.
     """
     if "://" in source or "://" in labels:
-        return f"unseen-{uuid.uuid4().hex}"
+        return unseen()
     key = settings.pseudonym_key.get_secret_value() if settings.pseudonym_key else ""
-    paths = [Path(source), *([Path(labels)] if labels else [])]  # a name inside the source is seen with it
-    return _fingerprint(paths, salt=key)
+    goes_by = {
+        "key": key,
+        "labels": [_content(path) for path in (Path(labels), Path(source) / labels)] if labels else [],
+        "limits": [settings.max_image_bytes, settings.max_image_pixels],
+        "libraries": {name: version(name) for name in _DECODERS},
+    }
+    return _fingerprint([Path(source)], salt=json.dumps(goes_by))
+
+
+def unseen() -> str:
+    """Return a fingerprint for what cannot be looked at: no step is reused under it."""
+    return f"unseen-{uuid.uuid4().hex}"
 
 
 def weights_version(settings: Settings) -> str:
     """Return a fingerprint of the initial weights that a recipe may start from."""
     downloads = "may-download" if settings.allow_download else ""
     return _fingerprint([settings.weights] if settings.weights else [], salt=downloads)
+
+
+def _content(path: Path) -> str:
+    """Return the digest of a file's bytes: a table is small, and may be rewritten within one tick of the clock."""
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
 
 
 def _fingerprint(paths: Iterable[Path], *, salt: str) -> str:
