@@ -24,20 +24,26 @@ def evaluate_model(
         evaluation: The folder of `evaluation.json`, `evaluation.html` and predictions.
         resamples: Bootstrap resamples, by patient.
         champion: The champion's version when the run began, which decides whether a finished step may be
-            reused. Whom to compare with is asked of the registry, not taken from here.
+            reused. Whom to compare with is asked of the registry, not taken from here, and must still be this one
+            (a cluster's is unseen where a run is submitted: `unseen-…`; registration checks it).
         code_version: Digest of the code, likewise.
 
     Returns:
-        The champion's version that it was compared with, or "".
+        The champion's version that it was compared with, or ""; a change since the run began is an error.
     """
     from pathlib import Path
 
+    from imaging.errors import ConfigurationError
     from imaging.evaluation import evaluate_on_disk
     from imaging.registry import current_champion
     from imaging.settings import Settings
 
     folders = (Path(model.path), Path(dataset.path), Path(split.path), Path(evaluation.path))
     with current_champion(Settings()) as (version, directory):
+        if champion and not champion.startswith("unseen-") and champion != version:
+            raise ConfigurationError(
+                f"the champion was {champion} at the start, is {version or 'none'} now: run again"
+            )
         evaluate_on_disk(*folders, champion=directory, resamples=resamples)
     evaluation.metadata["champion"] = version
     return version

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -12,12 +13,13 @@ from kfp import dsl
 from audit import AuditLog
 from components.check_gates import check_gates
 from components.dataset_versions import link_tree
+from components.evaluate_model import evaluate_model
 from components.ingest_images import ingest_images
 from components.split_dataset import split_dataset
 from components.table import COMPONENTS
 from imaging.data.dataset import load_dataset
 from imaging.data.splits import PARTS, Split
-from imaging.errors import DataError, GateFailureError
+from imaging.errors import ConfigurationError, DataError, GateFailureError
 from pipelines.resources import NEEDS
 from tests.imaging.registry.packages import write_folders
 from tests.pipelines.easy_images import write_easy_images
@@ -105,6 +107,19 @@ def test_a_failing_gate_is_on_record_and_stops_the_run(home: Path, tmp_path: Pat
         (result["gate"], result["passed"]) for result in report["results"]
     ]
     assert {event.details["table"] for event in events} == {report["table_digest"]}
+
+
+@pytest.mark.parametrize(("now", "said"), [("7", "is 7 now"), ("", "is none now")])
+def test_a_champion_that_changed_during_the_run_stops_the_comparison(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, now: str, said: str
+) -> None:
+    monkeypatch.setattr("imaging.registry.current_champion", lambda settings: nullcontext((now, None)))
+    monkeypatch.setattr("imaging.evaluation.evaluate_on_disk", lambda *folders, **options: None)
+    parts = {name: dsl.Artifact(uri=str(tmp_path / name)) for name in ("dataset", "split", "model", "evaluation")}
+
+    with pytest.raises(ConfigurationError, match=f"was 6 at the start, {said}: run again"):
+        evaluate_model.python_func(**parts, champion="6")
+    assert evaluate_model.python_func(**parts, champion=now) == now
 
 
 def test_every_component_is_named_for_its_step_and_has_needs() -> None:
