@@ -41,9 +41,7 @@ def evaluate_model(
     folders = (Path(model.path), Path(dataset.path), Path(split.path), Path(evaluation.path))
     with current_champion(Settings()) as (version, directory):
         if champion and not champion.startswith("unseen-") and champion != version:
-            raise ConfigurationError(
-                f"the champion was {champion} at the start, is {version or 'none'} now: run again"
-            )
+            raise ConfigurationError(f"the champion was {champion} at the start, is {version or 'none'} now: run again")
         evaluate_on_disk(*folders, champion=directory, resamples=resamples)
     evaluation.metadata["champion"] = version
     return version
