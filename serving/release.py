@@ -6,6 +6,7 @@ anywhere, run twice, or find TorchServe empty. Nothing stops serving before its 
 
 import contextlib
 import os
+import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,12 +15,13 @@ from pathlib import Path
 from typing import Literal
 
 from imaging.errors import ModelPackageError, NotFoundError, ReleaseRefusedError, ServiceError, ThoraxError
-from imaging.models.directory import verify_package
 from imaging.registry import Registry, VersionInfo, champion_version
 from imaging.settings import Settings
-from serving.archive import archive_name, build_archive, keep_only
+from serving.archive import build_archive, keep_only
 from serving.client import ChestXrayClient
 from serving.errors import ModelLoadError, SmokeTestError
+from serving.keeping import Keeper
+from serving.packages import fetch_package
 from serving.parties import ModelServer, Versions
 from serving.record import ReleaseRecord
 from serving.smoke import smoke_test
@@ -73,6 +75,8 @@ class Release:
     server: ModelServer
     record: ReleaseRecord
     smoke_test: Callable[..., None]
+    clock: Callable[[], float] = time.time
+    """Seconds; kept in the state, so that another process goes on counting."""
 
     def run(self) -> ReleaseResult:
         """Do what is missing; what does not answer is reported and tried at the next call."""
@@ -97,29 +101,14 @@ class Release:
         return self._result("reloaded" if reloaded else "unchanged", reason=reason)
 
     def _try_to_keep_serving(self, serving: Served | None) -> tuple[bool, str]:
-        """Like `_keep_serving`; a version that no longer loads is told, for it must not keep its successor out."""
+        """Load what should serve; a version that no longer loads is told, for it must not keep its successor out."""
+        keeper = Keeper(
+            folder=self.folder, store=self.store, registry=self.registry, server=self.server, clock=self.clock
+        )
         try:
-            return self._keep_serving(serving), ""
+            return keeper.keep(serving), ""
         except (ModelLoadError, ModelPackageError, NotFoundError) as error:
             return False, f"the serving version does not load: {error}"
-
-    def _keep_serving(self, serving: Served | None) -> bool:
-        """Load what should serve if TorchServe lost it; return whether it had."""
-        if serving is None:
-            return False
-        loaded = self.server.loaded().get(serving.version)
-        missing = loaded is None or loaded.archive != serving.archive
-        if missing:
-            if loaded is not None:
-                self.server.unregister(serving.version)
-            if not (self.store / serving.archive).is_file():
-                package = self._fetch(serving.version, serving.digest)
-                build_archive(package, version=serving.version, digest=serving.digest, store=self.store)
-            self.server.register(serving.archive)
-            self.server.wait_until_ready(serving.version)
-        if self.server.default() != serving.version:
-            self.server.set_default(serving.version)
-        return missing
 
     def _release(self, version: str) -> ReleaseResult:
         pending = self._begin(version)
@@ -127,7 +116,7 @@ class Release:
             info = self.registry.get(version)
             self._check(info)
             digest = info.tags["package.digest"]
-            package = self._fetch(version, digest)
+            package = fetch_package(self.registry, self.folder / "packages", version=version, digest=digest)
         except (ReleaseRefusedError, ModelPackageError) as error:
             return self._refuse(pending, str(error))
         except NotFoundError as error:
@@ -162,21 +151,10 @@ class Release:
         if not info.tags.get("package.digest"):
             raise ReleaseRefusedError("the version has no package.digest tag to verify its files by")
         approval = self.record.approval(info.version)
-        if approval and approval.actor == (info.tags.get("author") or info.author):
+        if approval is None:
+            raise ReleaseRefusedError("nobody's approval is on record; an approver has to make the version champion")
+        if approval.actor == (info.tags.get("author") or info.author):
             raise ReleaseRefusedError("the approver is the author of the version; somebody else has to approve it")
-
-    def _fetch(self, version: str, digest: str) -> Path:
-        """Download and verify a package, or use the verified one of an earlier try."""
-        package = self.folder / "packages" / archive_name(version, digest).removesuffix(".mar")
-        if package.is_dir():
-            try:
-                verify_package(package, digest)
-            except ModelPackageError:
-                package = self.registry.download(version, package)
-        else:
-            package = self.registry.download(version, package)
-        verify_package(package, digest)
-        return package
 
     def _load(self, candidate: Served) -> None:
         loaded = self.server.loaded().get(candidate.version)
@@ -208,7 +186,12 @@ class Release:
         save_state(self.folder, state.model_copy(update={"pending": None}))
 
     def _refuse(self, pending: Pending, reason: str) -> ReleaseResult:
-        self.record.once(pending, "approval.refused", {"reason": reason, "serving": self._serving_version()})
+        """Record the refusal and where it leaves `champion`, then give the alias back."""
+        serving = self._serving_version()
+        details = {"reason": reason, "serving": serving}
+        if self.champion() == pending.version:
+            details["champion_put_back_to"] = serving or "none"
+        self.record.once(pending, "approval.refused", details)
         return self._put_back(pending, "refused", reason)
 
     def _roll_back(self, pending: Pending, error: ThoraxError) -> ReleaseResult:

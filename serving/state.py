@@ -38,6 +38,8 @@ class ReleaseState(Frozen):
     serving: Served | None = None
     previous: Served | None = None
     pending: Pending | None = None
+    unready_since: float | None = None
+    """Since when `serving` is registered without a READY worker, in seconds of the epoch."""
 
 
 def load_state(folder: Path) -> ReleaseState:

@@ -13,10 +13,10 @@ from audit.predictions import PredictionSpool
 from imaging.dicom.pixels import Limits
 from imaging.errors import InvalidImageError
 from imaging.inference import Predictor
-from imaging.models.directory import verify_package
 from imaging.settings import Settings
 from serving.answer import ModelIdentity
 from serving.errors import BadRequestError
+from serving.packages import verify_for_serving
 from serving.reader import Case, Reader, Reading
 from serving.request import read_request, read_request_id
 
@@ -30,12 +30,12 @@ class ChestXrayHandler:
         """Load the package of this archive once its digest is shown to be the released one.
 
         Raises:
-            ModelPackageError: the package is not the one that was released; the worker does not start.
+            ModelPackageError: the package is not the released one, or could run code; the worker does not start.
         """
         settings = Settings()
         released = context.manifest["model"]
         package = Path(context.system_properties["model_dir"]) / "package"
-        verify_package(package, released["digest"])
+        verify_for_serving(package, released["digest"])
         gpu = context.system_properties.get("gpu_id")
         self.reader = Reader(
             predictor=Predictor.load(package, device="cpu" if gpu is None else f"cuda:{gpu}"),

@@ -10,12 +10,14 @@ from typing import Literal
 
 CHAMPION = "champion"
 CONTROLLER = "controller"
+ADMIN = "admin"
 CONTROLLER_ALIASES = frozenset({"previous", "shadow", "canary"})
 GUARDED_ALIASES = CONTROLLER_ALIASES | {CHAMPION}
 CONTROLLER_TAGS = ("deployment.", "approved_")
+APPROVAL_TAGS = "approval."
 AUTHOR_TAG = "author"
 LASTING_TAGS = ("gates", "package.", "dataset.", "image.", "recipe", "trigger", AUTHOR_TAG)
-"""Set when the version is registered and never changed: what the gates, the signature and the approver relied on."""
+"""Set once, by the author, and never changed: what the gates, the signature and the approver relied on."""
 
 Change = Literal[
     "set_alias", "delete_alias", "set_tag", "delete_tag", "create_version", "delete_version", "delete_model"
@@ -54,7 +56,7 @@ def refusal(wish: Wish, approvers: frozenset[str]) -> str:
     if wish.change in ("set_alias", "delete_alias"):
         return _alias_refusal(wish, approvers)
     if wish.change in ("set_tag", "delete_tag"):
-        return _tag_refusal(wish)
+        return _tag_refusal(wish, approvers)
     if wish.change == "create_version":
         return _creation_refusal(wish)
     held = sorted(wish.aliases & GUARDED_ALIASES)
@@ -77,17 +79,20 @@ def _alias_refusal(wish: Wish, approvers: frozenset[str]) -> str:
     return ""
 
 
-def _tag_refusal(wish: Wish) -> str:
+def _tag_refusal(wish: Wish, approvers: frozenset[str]) -> str:
     if wish.key.startswith(CONTROLLER_TAGS):
         return "" if wish.user == CONTROLLER else f"only the release controller writes the tag {wish.key}"
+    if wish.key.startswith(APPROVAL_TAGS):
+        return "" if wish.user in approvers else f"only an approver writes the tag {wish.key}"
     if not wish.key.startswith(LASTING_TAGS):
         return ""
-    if wish.change == "delete_tag":
-        return f"the tag {wish.key} stays as it was registered"
     now = wish.tags.get(wish.key)
-    if now == wish.value or (now is None and wish.key != AUTHOR_TAG):
+    if wish.change == "delete_tag" or wish.key == AUTHOR_TAG or now is not None:
+        is_as_registered = wish.change == "set_tag" and now == wish.value
+        return "" if is_as_registered else f"the tag {wish.key} stays as it was registered"
+    if wish.user in (ADMIN, wish.tags.get(AUTHOR_TAG)):
         return ""
-    return f"the tag {wish.key} stays as it was registered"
+    return f"only the version's author, or {ADMIN}, adds the tag {wish.key}"
 
 
 def _creation_refusal(wish: Wish) -> str:
@@ -95,4 +100,6 @@ def _creation_refusal(wish: Wish) -> str:
         return f"the tag {AUTHOR_TAG} names who registers the version: {wish.user}"
     if any(key.startswith(CONTROLLER_TAGS) for key in wish.tags):
         return "the tags of a release are the release controller's"
+    if any(key.startswith(APPROVAL_TAGS) for key in wish.tags):
+        return "the tags of an approval are written by an approver, of a version that is registered"
     return ""

@@ -62,6 +62,9 @@ class Stand:
         ).run()
 
     def approve(self, version: str) -> ReleaseResult:
+        """Record the approval and move the alias, as the registry's server does."""
+        subject = f"chest-xray/{version}"
+        AuditLog(self.home / "audit").append("model.approved", actor="approver", subject=subject, details={})
         self.registry.aliases["champion"] = version
         return self.reconcile()
 

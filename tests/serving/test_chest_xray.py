@@ -2,6 +2,8 @@
 
 import base64
 import json
+import pickle
+import shutil
 
 import numpy as np
 import pytest
@@ -12,7 +14,9 @@ from audit.predictions import read_spool
 from imaging.data.transforms import to_square_uint8
 from imaging.errors import ModelPackageError
 from imaging.inference import Predictor
-from tests.serving.factories import SIZE, bad_bytes, chest, dicom, jpeg, png
+from imaging.models.directory import package_digest
+from serving.handlers.chest_xray import ChestXrayHandler
+from tests.serving.factories import SIZE, Context, bad_bytes, chest, dicom, jpeg, png, unpack_archive
 
 BAD = bad_bytes()
 
@@ -170,3 +174,12 @@ def test_a_worker_does_not_start_with_a_changed_package(handler):
     info.write_text(info.read_text().replace('"temperature": 1.0', '"temperature": 2.0'))
     with pytest.raises(ModelPackageError, match="digest"):
         served.initialize(context)
+
+
+def test_a_worker_does_not_start_with_a_pickle_under_another_name(package, tmp_path, home):
+    directory = tmp_path / "package"
+    shutil.copytree(package[0], directory)
+    (directory / "notes.txt").write_bytes(pickle.dumps(["anything"]))
+    context = Context(*unpack_archive(directory, package_digest(directory), tmp_path))
+    with pytest.raises(ModelPackageError, match=r"notes\.txt"):
+        ChestXrayHandler().initialize(context)

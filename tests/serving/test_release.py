@@ -1,7 +1,11 @@
 """The release step against a registry and a server in memory, with real packages, archives, state and audit log."""
 
+import pickle
+
 import pytest
 
+from imaging.models.directory import package_digest
+from tests.serving.factories import write_light_package
 from tests.serving.world import World
 
 
@@ -67,16 +71,48 @@ def test_a_package_with_another_digest_is_refused(world, light_packages):
 
 
 def test_a_version_its_author_approved_is_refused(world):
-    world.log.append("model.approved", actor="trainer", subject="chest-xray/1", details={})
-    world.approve("1")
+    world.approve("1", by="trainer")
     result = world.reconcile()
     assert result.outcome == "refused"
     assert "author" in result.reason
 
 
-def test_the_approver_is_written_on_the_version(world):
-    event = world.log.append("model.approved", actor="approver", subject="chest-xray/1", details={})
+def test_a_champion_that_nobody_approved_is_refused_and_the_alias_put_back(world):
     world.approve("1")
+    world.reconcile()
+    world.registry.set_alias("2", "champion")
+    result = world.reconcile()
+    assert (result.outcome, result.serving, result.version) == ("refused", "1", "2")
+    assert "nobody's approval is on record" in result.reason
+    assert world.registry.aliases["champion"] == "1"
+    assert set(world.server.archives) == {"1"}
+
+
+def test_a_refusal_says_where_it_left_champion(world):
+    world.registry.set_alias("2", "champion")
+    world.reconcile()
+    world.approve("1")
+    world.reconcile()
+    world.registry.set_alias("2", "champion")
+    world.reconcile()
+    refusals = world.log.events(action="approval.refused")
+    assert [event.details["champion_put_back_to"] for event in refusals] == ["none", "1"]
+
+
+def test_a_package_with_a_pickle_under_another_name_is_refused(world, tmp_path):
+    package = tmp_path / "package"
+    write_light_package(package)
+    (package / "notes.txt").write_bytes(pickle.dumps(["anything"]))
+    world.registry.add("3", package, package_digest(package))
+    world.approve("3")
+    result = world.reconcile()
+    assert result.outcome == "refused"
+    assert "notes.txt" in result.reason
+    assert world.server.archives == {}
+
+
+def test_the_approver_is_written_on_the_version(world):
+    event = world.approve("1")
     world.reconcile()
     assert world.registry.tag("1", "approved_by") == "approver"
     assert world.registry.tag("1", "approved_at") == event.time

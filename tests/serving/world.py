@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from audit import AuditLog
+from audit import AuditEvent, AuditLog
 from serving.errors import SmokeTestError
-from serving.record import ReleaseRecord
+from serving.record import ACTOR, ReleaseRecord
 from serving.release import Release
 from serving.state import load_state
 from tests.serving.factories import MemoryRegistry, MemoryServer
@@ -52,6 +52,7 @@ class World:
         self.server = MemoryServer(self.store)
         self.log = AuditLog(folder / "audit")
         self.wrong_answers: set[str] = set()
+        self.now = 1_000_000.0
         for number, (package, digest) in enumerate(packages, 1):
             self.registry.add(str(number), package, digest)
 
@@ -70,13 +71,18 @@ class World:
             server=killer.wrap(self.server),
             record=ReleaseRecord(killer.wrap(self.log)),
             smoke_test=killer.call(self.smoke_test),
+            clock=lambda: self.now,
         ).run()
 
-    def approve(self, version: str) -> None:
+    def approve(self, version: str, *, by: str = "approver") -> AuditEvent:
+        """Record the approval and move the alias, as the registry's server does."""
+        event = self.log.append("model.approved", actor=by, subject=f"chest-xray/{version}", details={})
         self.registry.aliases["champion"] = version
+        return event
 
     def actions(self) -> list[str]:
-        return [event.action for event in self.log.events()]
+        """What the controller recorded."""
+        return [event.action for event in self.log.events() if event.actor == ACTOR]
 
     def state(self):
         return load_state(self.folder / "release")

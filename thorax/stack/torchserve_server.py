@@ -172,11 +172,22 @@ def set_up(site: Site) -> None:
 
 def has_ready_worker(site: Site) -> bool:
     """Whether a worker of the model can answer; the release controller mends what stays without one."""
+    return "READY" in (worker_states(site) or ())
+
+
+def note(site: Site) -> str:
+    """Return what a person should know of a TorchServe that answers: a model that is loaded and cannot be asked."""
+    states = worker_states(site)
+    return "" if states is None or "READY" in states else "no worker ready; see `thorax logs torchserve`"
+
+
+def worker_states(site: Site) -> list[str] | None:
+    """Return the states of the default version's workers; None where no model is loaded, or nothing answers."""
     url = f"{site.addresses.management}/models/{MODEL}"
     answer = ask("GET", url, headers=bearer(site.places, "management"))
     if answer is None or not answer.is_success:
-        return False
-    return any(worker["status"] == "READY" for version in answer.json() for worker in version["workers"])
+        return None
+    return [str(worker["status"]) for version in answer.json() for worker in version["workers"]]
 
 
 def bearer(places: Places, kind: str) -> dict[str, str]:

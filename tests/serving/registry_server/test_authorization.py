@@ -181,6 +181,19 @@ def test_the_gates_tag_stays_as_it_was_registered(ask):
     assert ask("admin", "DELETE", "model-versions/delete-tag", body | {"value": None}).status_code == 403
 
 
+def test_another_user_neither_passes_a_gate_nor_gives_an_approval_its_meaning(ask, version, log):
+    body = {"name": "chest-xray", "version": version, "value": "passed"}
+    for key, allowed in (("gates", "trainer"), ("approval.meaning", "approver")):
+        assert ask("somebody", "POST", "model-versions/set-tag", body | {"key": key}).status_code == 403
+        assert ask(allowed, "POST", "model-versions/set-tag", body | {"key": key}).status_code == 200
+    delete = {"name": "chest-xray", "version": version, "key": "approval.meaning"}
+    assert ask("trainer", "DELETE", "model-versions/delete-tag", delete).status_code == 403
+    assert {(event.actor, event.action) for event in log.events()} == {
+        ("somebody", "access.denied"),
+        ("trainer", "access.denied"),
+    }
+
+
 def test_what_serves_is_not_deleted_and_its_alias_not_taken_away(ask, version):
     assert move(ask, "approver", version).status_code == 200
     of_version = {"name": "chest-xray", "version": version}

@@ -62,6 +62,29 @@ def test_what_was_relied_on_stays_as_it_was_registered(key):
     assert refusal(replace(wish, change="delete_tag"), APPROVERS)
 
 
+@pytest.mark.parametrize("key", ["gates", "gates.report", "package.digest", "image.digest", "recipe", "trigger"])
+def test_only_the_author_or_admin_adds_what_a_release_is_judged_by(key):
+    wish = replace(APPROVAL, user="trainer", change="set_tag", key=key, value="passed")
+    assert refusal(wish, APPROVERS) == ""
+    assert refusal(replace(wish, user="admin"), APPROVERS) == ""
+    for user in ("approver", "controller", "somebody", ""):
+        assert "author" in refusal(replace(wish, user=user), APPROVERS)
+        assert refusal(replace(wish, user=user, tags={}), APPROVERS)
+
+
+@pytest.mark.parametrize("change", ["set_tag", "delete_tag"])
+def test_only_an_approver_writes_the_meaning_of_an_approval(change):
+    wish = replace(APPROVAL, change=change, key="approval.meaning", value="fit to be served")
+    assert refusal(wish, APPROVERS) == ""
+    for user in ("trainer", "admin", "controller", "somebody"):
+        assert "only an approver" in refusal(replace(wish, user=user), APPROVERS)
+
+
+def test_nobody_registers_a_version_with_the_meaning_of_its_approval():
+    wish = Wish(user="approver", change="create_version", model="m", tags={"approval.meaning": "fit"})
+    assert "approval" in refusal(wish, APPROVERS)
+
+
 def test_nobody_names_an_author_afterwards():
     assert refusal(replace(APPROVAL, change="set_tag", key="author", value="x", tags={}), APPROVERS)
 
