@@ -32,11 +32,11 @@ def register_model(
     from pathlib import Path
 
     from audit import record
-    from imaging.recipes import get_recipe
+    from imaging.recipes import changed_recipe
     from imaging.registry import Registry
     from imaging.settings import Settings
 
-    params = get_recipe(recipe).replace(**overrides).model_dump(mode="json")
+    params = changed_recipe(recipe, overrides).model_dump(mode="json")
     registry = Registry.from_settings(Settings())
     folders = (Path(package.path), Path(evaluation.path), Path(gates.path))
     version = registry.register(*folders, recipe=recipe, trigger=trigger, params=params, image_digest=image)

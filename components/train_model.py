@@ -24,7 +24,7 @@ def train_model(
         model: The model directory, uncalibrated, with its curves.
         metrics: The kept epoch's loss (nats per image), AUROC and accuracy (0-1), on the val part.
         recipe: A name from `imaging.recipes`.
-        overrides: TrainConfig fields to change.
+        overrides: TrainConfig fields to change; the floors and the name cannot be.
         weights_version: Fingerprint of the initial weights, which decides whether a finished step may be reused.
         code_version: Digest of the code, likewise.
 
@@ -34,11 +34,11 @@ def train_model(
     import logging
     from pathlib import Path
 
-    from imaging.recipes import get_recipe
+    from imaging.recipes import changed_recipe
     from imaging.settings import Settings
     from imaging.training import train_on_disk
 
-    config, folder = get_recipe(recipe).replace(**overrides), Path(model.path)
+    config, folder = changed_recipe(recipe, overrides), Path(model.path)
     say = lambda e: logging.info("epoch %d (%s): val_loss %.3f", e.epoch, e.stage, e.val_loss)  # noqa: E731
     best = train_on_disk(config, Path(dataset.path), Path(split.path), folder, settings=Settings(), on_epoch=say)
     model.metadata.update(recipe=recipe, architecture=config.architecture, epoch=best.epoch, stage=best.stage)

@@ -9,6 +9,7 @@ import yaml
 from kfp import compiler, components
 
 from imaging.errors import ConfigurationError, NotFoundError
+from imaging.recipes import changed_recipe
 from pipelines import PIPELINES
 
 
@@ -63,10 +64,11 @@ def parameters(pipeline: Any) -> dict[str, bool]:
 
 
 def check_arguments(pipeline: Any, arguments: Mapping[str, Any]) -> None:
-    """Refuse unknown and missing arguments before anything starts.
+    """Refuse unknown and missing arguments, and a recipe that cannot be, before anything starts.
 
     Raises:
         ConfigurationError: naming the first such argument and what there is.
+        NotFoundError: for an unknown recipe.
     """
     known = parameters(pipeline)
     for name in arguments:
@@ -76,6 +78,8 @@ def check_arguments(pipeline: Any, arguments: Mapping[str, Any]) -> None:
         if required and name not in arguments:
             raise ConfigurationError(f"expected a value for {name!r} of {pipeline.name}, got none")
     _refuse_none("", arguments)
+    if {"recipe", "overrides"} <= known.keys():
+        changed_recipe(arguments["recipe"], arguments.get("overrides", {}))
 
 
 def _refuse_none(name: str, value: Any) -> None:

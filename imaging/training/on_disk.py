@@ -11,7 +11,7 @@ import torch
 
 import imaging
 from imaging import atomic
-from imaging.config import TrainConfig
+from imaging.config import Floors, TrainConfig
 from imaging.data.dataset import Dataset, load_dataset
 from imaging.data.splits import Split
 from imaging.errors import ConfigurationError, DataError
@@ -143,15 +143,24 @@ def _key(config: TrainConfig, dataset: Dataset, split: Split, initial_weights: s
     return hashlib.sha256(parts.encode()).hexdigest()[:16]
 
 
+def critical_classes(classes: tuple[str, ...], floors: Floors) -> tuple[str, ...]:
+    """Return the classes whose miss is the costly mistake: where `normal` is one of `classes`, all others.
+
+    Elsewhere those that the recipe bounds, or all where it bounds none of them.
+    """
+    if "normal" in classes:
+        return tuple(name for name in classes if name != "normal")
+    return tuple(name for name in classes if name in floors.sensitivity_lower) or classes
+
+
 def _describe(config: TrainConfig, dataset: Dataset, split: Split, initial_weights: str) -> ModelInfo:
-    bounded = tuple(name for name in dataset.classes if name in config.floors.sensitivity_lower)
     return ModelInfo(
         recipe=config.name,
         architecture=config.architecture,
         classes=dataset.classes,
         input=config.input,
         packed_size=dataset.size,
-        critical_classes=bounded or tuple(name for name in dataset.classes if name != "normal"),
+        critical_classes=critical_classes(dataset.classes, config.floors),
         initial_weights=initial_weights,
         digests={
             "dataset": dataset.digest,

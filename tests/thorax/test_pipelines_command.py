@@ -76,15 +76,22 @@ def changed(*changes: str) -> dict:
 
 
 def test_changes_are_read_as_json_or_text() -> None:
-    assert changed("batch_size=4", 'input={"size":64}', "name=mine") == {
+    assert changed("batch_size=4", 'input={"size":64}', "architecture=resnet18") == {
         "batch_size": 4,
         "input": {"size": 64},
-        "name": "mine",
+        "architecture": "resnet18",
     }
 
 
 @pytest.mark.parametrize(
-    ("change", "message"), [("batch_size", "key=value"), ("batch_size=0", "batch_size: "), ("speed=1", "speed: ")]
+    ("change", "message"),
+    [
+        ("batch_size", "key=value"),
+        ("batch_size=0", "batch_size: "),
+        ("speed=1", "speed: "),
+        ('floors={"sensitivity_lower":{}}', "floors is not a run's to set"),
+        ("name=mine", "name is not a run's to set"),
+    ],
 )
 def test_a_change_that_cannot_be_is_refused_before_anything_starts(change: str, message: str) -> None:
     with pytest.raises(ConfigurationError, match=message):

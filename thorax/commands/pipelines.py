@@ -148,16 +148,10 @@ def _arguments(
     recipe: str, data: str, labels: str, name: str, changes: list[str], *, trigger: str, keep_split: bool, seed: int
 ) -> dict[str, Any]:
     """Return the pipeline's arguments; a recipe or change that cannot be is refused here, before anything starts."""
-    from pydantic import ValidationError
-
-    from imaging.recipes import get_recipe
+    from imaging.recipes import changed_recipe
 
     overrides = dict(_change(text) for text in changes)
-    try:
-        config = get_recipe(recipe).replace(**overrides)
-    except ValidationError as error:
-        what = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg'].lower()}" for e in error.errors())
-        raise ConfigurationError(f"the recipe {recipe!r} cannot be changed so: {what}") from error
+    config = changed_recipe(recipe, overrides)
     return {
         "source": data,
         "recipe": recipe,

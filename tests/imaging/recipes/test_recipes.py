@@ -1,9 +1,9 @@
 import pytest
 
 from imaging.config import TrainConfig
-from imaging.errors import NotFoundError
+from imaging.errors import ConfigurationError, NotFoundError
 from imaging.models import check_input_size
-from imaging.recipes import RECIPES, get_recipe
+from imaging.recipes import RECIPES, changed_recipe, get_recipe
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -22,3 +22,25 @@ def test_no_two_recipes_are_the_same_experiment() -> None:
 def test_an_unknown_recipe_is_told_which_there_are() -> None:
     with pytest.raises(NotFoundError, match=r"no recipe 'foo'; there are: mobilenetv2_xray3, "):
         get_recipe("foo")
+
+
+def test_a_run_may_change_what_is_trained() -> None:
+    changed = changed_recipe("mobilenetv2_smoke", {"batch_size": 3})
+    assert changed == get_recipe("mobilenetv2_smoke").replace(batch_size=3)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (
+            {"floors": {"sensitivity_lower": {}}},
+            "floors is not a run's to set, gates would be passed by",
+        ),
+        ({"batch_size": 3, "name": "resnet50_xray3"}, "name is not a run's to set"),
+        ({"batch_size": 0}, "batch_size: "),
+        ({"speed": 1}, "speed: "),
+    ],
+)
+def test_a_run_may_not_change_floors_or_name_nor_what_is_no_field(overrides: dict, message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        changed_recipe("mobilenetv2_smoke", overrides)
