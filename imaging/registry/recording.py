@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from imaging.errors import GateFailureError
+
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
@@ -34,6 +36,10 @@ class Evidence:
     gates: list[dict[str, Any]]
     passed: bool
     evaluation: dict[str, Any]
+    judged_digest: str
+    """The package that the gates answered about."""
+    packaged_evaluation: dict[str, Any] | None
+    """The evaluation inside the package."""
     curves: list[dict[str, Any]]
     model_card: str
     params: dict[str, Any] = field(default_factory=dict)
@@ -46,6 +52,7 @@ class Evidence:
         gates = json.loads((gates_dir / "gates.json").read_text())
         curves = package / "curves.json"
         card = package / "model_card.md"
+        inside = package / "evaluation.json"
         return cls(
             package=package,
             evaluation_dir=evaluation_dir,
@@ -55,10 +62,35 @@ class Evidence:
             gates=gates["results"],
             passed=gates["passed"] is True and all(result["passed"] is True for result in gates["results"]),
             evaluation=json.loads((evaluation_dir / "evaluation.json").read_text()),
+            judged_digest=gates.get("package_digest", ""),
+            packaged_evaluation=json.loads(inside.read_text()) if inside.exists() else None,
             curves=_epochs(json.loads(curves.read_text())) if curves.exists() else [],
             model_card=card.read_text() if card.exists() else "",
             params=params,
         )
+
+    @property
+    def compared_with(self) -> str:
+        """The champion's package digest at the evaluation, "" where nobody was champion."""
+        return str((self.evaluation.get("champion") or {}).get("champion_digest", ""))
+
+    def check(self) -> None:
+        """Refuse a package whose gates did not pass, or were about another package or evaluation.
+
+        Raises:
+            GateFailureError: saying which.
+        """
+        if not self.passed:
+            raise GateFailureError(
+                "expected a model that passed every gate, got one that did not; nothing is registered"
+            )
+        if self.judged_digest != self.package_digest:
+            raise GateFailureError(
+                f"expected gates about the package {self.package_digest}, got gates about "
+                f"{self.judged_digest or 'none'}; nothing is registered"
+            )
+        if self.packaged_evaluation != self.evaluation:
+            raise GateFailureError("expected the package's own evaluation, got another one; nothing is registered")
 
 
 def record_run(client: "MlflowClient", evidence: Evidence, tags: Mapping[str, str]) -> str:

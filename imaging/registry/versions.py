@@ -73,14 +73,12 @@ class Registry:
             The version's number.
 
         Raises:
-            GateFailureError: if the gates did not pass; nothing is registered.
+            GateFailureError: if the gates did not pass, or are about another package, evaluation or champion;
+                nothing is registered.
             ServiceError: if MLflow does not answer.
         """
         evidence = Evidence.read(package, evaluation_dir, gates_dir, params=dict(params or {}))
-        if not evidence.passed:
-            raise GateFailureError(
-                "expected a model that passed every gate, got one that did not; nothing is registered"
-            )
+        evidence.check()
         tags = {
             "gates": "passed",
             "package.digest": evidence.package_digest,
@@ -93,6 +91,7 @@ class Registry:
             tags["author"] = self._settings.mlflow_username
         with signed_in(self._settings) as client:
             _ensure_model(client)
+            _check_champion(client, evidence)
             known = client.search_model_versions(
                 f"name='{MODEL_NAME}' and tag.`package.digest`='{evidence.package_digest}'"
             )
@@ -162,6 +161,22 @@ def _ensure_model(client: "MlflowClient") -> None:
     """Create the registered model on the first registration ever."""
     if not client.search_registered_models(f"name='{MODEL_NAME}'"):
         client.create_registered_model(MODEL_NAME, description="Chest X-ray classifier; decision support only.")
+
+
+def _check_champion(client: "MlflowClient", evidence: Evidence) -> None:
+    """Refuse a package that was compared with another champion than today's; the champion itself is no rival."""
+    champions = [version for version, aliases in _aliases(client).items() if "champion" in aliases]
+    current = (
+        str(client.get_model_version(MODEL_NAME, champions[0]).tags.get("package.digest", "unknown"))
+        if champions
+        else ""
+    )
+    if current not in {evidence.compared_with, evidence.package_digest}:
+        raise GateFailureError(
+            f"expected a comparison with the champion {current or 'none'}, got one with "
+            f"{evidence.compared_with or 'none'}: the champion changed meanwhile, nothing is registered; "
+            "run the pipeline again, it compares with the new one"
+        )
 
 
 def _create(client: "MlflowClient", evidence: Evidence, tags: dict[str, str]) -> str:

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from imaging.config import InputConfig
-from imaging.models.directory import ModelInfo
+from imaging.models.directory import ModelInfo, package_digest
 
 GATES = [
     {
@@ -18,8 +18,10 @@ GATES = [
 ]
 
 
-def write_folders(root: Path, *, weights: bytes = b"weights", passed: bool = True) -> tuple[Path, Path, Path]:
-    """Return a package, an evaluation and a gates folder under `root`."""
+def write_folders(
+    root: Path, *, weights: bytes = b"weights", passed: bool = True, champion: str = ""
+) -> tuple[Path, Path, Path]:
+    """Return a package, an evaluation and a gates folder under `root`; `champion` is the digest compared with."""
     package, evaluation, gates = (root / name for name in ("package", "evaluation", "gates"))
     for folder in (package, evaluation, gates):
         folder.mkdir(parents=True)
@@ -36,10 +38,19 @@ def write_folders(root: Path, *, weights: bytes = b"weights", passed: bool = Tru
     (package / "model_card.md").write_text("# Model card\n\nFor tests only.")
     (package / "curves.json").write_text(json.dumps({"epochs": [{"epoch": n, "val_loss": 1 / n} for n in (1, 2, 3)]}))
     figure = {"value": 0.95, "low": 0.912345, "high": 0.97}
-    (evaluation / "evaluation.json").write_text(json.dumps({"n_images": 90, "overall": {"macro_auroc": figure}}))
+    compared = {"champion_digest": champion} if champion else None
+    measured = {"n_images": 90, "overall": {"macro_auroc": figure}, "champion": compared}
+    for folder in (package, evaluation):
+        (folder / "evaluation.json").write_text(json.dumps(measured))
     (evaluation / "evaluation.html").write_text("<html></html>")
     (evaluation / "predictions.parquet").write_bytes(b"rows")
     results = [{**gate, "passed": passed} for gate in GATES]
-    (gates / "gates.json").write_text(json.dumps({"results": results, "passed": passed, "table_digest": "sha256:t"}))
+    report = {
+        "results": results,
+        "passed": passed,
+        "table_digest": "sha256:t",
+        "package_digest": package_digest(package),
+    }
+    (gates / "gates.json").write_text(json.dumps(report))
     (gates / "gates.html").write_text("<html></html>")
     return package, evaluation, gates

@@ -1,5 +1,6 @@
 """On MLflow's own store in a file; what only a server can show is in tests/e2e."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -91,7 +92,8 @@ def test_the_champion_is_not_made_its_own_challenger(registry: Registry, tmp_pat
     folders = write_folders(tmp_path / "a", weights=b"4")
     champion = registry.register(*folders, **ABOUT)
     registry.set_alias(champion, "champion")
-    challenger = registry.register(*write_folders(tmp_path / "b", weights=b"5"), **ABOUT)
+    rival = write_folders(tmp_path / "b", weights=b"5", champion=package_digest(folders[0]))
+    challenger = registry.register(*rival, **ABOUT)
     registry.register(*folders, **ABOUT)
     aliases = (registry.get(champion).aliases, registry.get(challenger).aliases)
     registry.delete_alias("champion")
@@ -106,6 +108,48 @@ def test_a_model_that_failed_a_gate_is_not_registered(registry: Registry, tmp_pa
         registry.register(*write_folders(tmp_path, weights=b"6", passed=False), **ABOUT)
 
     assert registry.versions() == before
+
+
+def test_gates_about_another_package_register_nothing(registry: Registry, tmp_path: Path) -> None:
+    package, evaluation, gates = write_folders(tmp_path, weights=b"11")
+    (package / "model.safetensors").write_bytes(b"changed")
+    before = registry.versions()
+    with pytest.raises(GateFailureError, match="expected gates about the package sha256:"):
+        registry.register(package, evaluation, gates, **ABOUT)
+    report = json.loads((gates / "gates.json").read_text())
+    del report["package_digest"]
+    (gates / "gates.json").write_text(json.dumps(report))
+    with pytest.raises(GateFailureError, match="got gates about none"):
+        registry.register(package, evaluation, gates, **ABOUT)
+
+    assert registry.versions() == before
+
+
+def test_another_evaluation_than_the_packages_own_registers_nothing(registry: Registry, tmp_path: Path) -> None:
+    package, evaluation, gates = write_folders(tmp_path, weights=b"12")
+    (evaluation / "evaluation.json").write_text(json.dumps({"n_images": 91}))
+    with pytest.raises(GateFailureError, match="the package's own evaluation"):
+        registry.register(package, evaluation, gates, **ABOUT)
+
+
+def test_a_model_compared_with_another_champion_than_todays_is_to_be_run_again(
+    registry: Registry, tmp_path: Path
+) -> None:
+    folders = write_folders(tmp_path / "champion", weights=b"13")
+    registry.set_alias(registry.register(*folders, **ABOUT), "champion")
+    alone = write_folders(tmp_path / "alone", weights=b"14")
+    compared = write_folders(tmp_path / "compared", weights=b"15", champion=package_digest(folders[0]))
+    before = registry.versions()
+    try:
+        with pytest.raises(GateFailureError, match=r"got one with none: .* run the pipeline again"):
+            registry.register(*alone, **ABOUT)
+    finally:
+        registry.delete_alias("champion")
+    with pytest.raises(GateFailureError, match="the champion none, got one with sha256:"):
+        registry.register(*compared, **ABOUT)
+
+    assert len(registry.versions()) == len(before)
+    assert registry.register(*alone, **ABOUT)
 
 
 def test_what_is_downloaded_is_what_was_registered(registry: Registry, tmp_path: Path) -> None:
