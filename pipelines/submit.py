@@ -45,21 +45,30 @@ def submit(
     """
     pipeline = find_pipeline(name)
     check_arguments(pipeline, arguments)
-    if "code_version" in parameters(pipeline):
-        arguments = {"code_version": fingerprints.code_version(), **arguments}
+    keys = {name: value for name, value in _keys().items() if name in parameters(pipeline) and not arguments.get(name)}
     _check_reachable(host, token, timeout_s)
     with tempfile.TemporaryDirectory() as scratch, _server_errors(host):
         package = compile_function(pipeline, Path(scratch) / "pipeline.yaml")
         client = _client(host, token, namespace, timeout_s)
         run = client.create_run_from_pipeline_package(
             str(package),
-            arguments=dict(arguments),
+            arguments={**arguments, **keys},
             run_name=name,
             experiment_name=EXPERIMENT,
             namespace=namespace or None,
             service_account=service_account or None,
         )
     return SubmittedRun(run_id=run.run_id, url=f"{host.rstrip('/')}/#/runs/details/{run.run_id}")
+
+
+def _keys() -> dict[str, str]:
+    """Return what decides, beside the parameters, whether a finished step of the cluster may be reused.
+
+    The cluster's champion, images and weights are not seen from here, so what was made of them before is not reused:
+    an evaluation could be of a time without a champion, and would let a worse model pass.
+    """
+    keys = {name: fingerprints.unseen() for name in ("champion", "source_version", "weights_version")}
+    return {**keys, "code_version": fingerprints.code_version()}
 
 
 def _check_reachable(host: str, token: str, timeout_s: float) -> None:

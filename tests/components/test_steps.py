@@ -120,6 +120,7 @@ def test_a_champion_that_changed_during_the_run_stops_the_comparison(
     with pytest.raises(ConfigurationError, match=f"was 6 at the start, {said}: run again"):
         evaluate_model.python_func(**parts, champion="6")
     assert evaluate_model.python_func(**parts, champion=now) == now
+    assert evaluate_model.python_func(**parts, champion="unseen-1") == now
 
 
 def test_every_component_is_named_for_its_step_and_has_needs() -> None:
