@@ -32,6 +32,7 @@ TEXT_COLUMNS = (
 )
 COLUMNS = (*TEXT_COLUMNS, "rows", "columns", "pixel_sha256", *STATISTICS)
 IMAGES, TABLE, MANIFEST = "images.npy", "table.parquet", "manifest.json"
+REPORTS = ("ingest_report.json", "ingest_report.html")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -103,18 +104,30 @@ def load_dataset(path: Path, *, check_digest: bool = False) -> Dataset:
 
 def _manifest(path: Path) -> dict[str, Any]:
     try:
-        manifest = json.loads((path / MANIFEST).read_text())
+        return checked_manifest((path / MANIFEST).read_bytes(), of=path.name)
     except FileNotFoundError as error:
         raise NotFoundError(
             f"no dataset at {path.name}: there is no {MANIFEST}; make one with `thorax data ingest`"
         ) from error
+
+
+def checked_manifest(data: bytes, *, of: str) -> dict[str, Any]:
+    """Parse the manifest of the dataset called `of`.
+
+    Raises:
+        DataError: not JSON, of an unknown schema, or not of the content that its digest names.
+    """
+    try:
+        manifest = json.loads(data)
     except ValueError as error:
-        raise DataError(f"the manifest of {path.name} is not JSON") from error
+        raise DataError(f"the manifest of {of} is not JSON") from error
+    if not isinstance(manifest, dict):
+        raise DataError(f"the manifest of {of} is not a JSON object")
     if manifest.get("schema_version") != SCHEMA_VERSION:
         raise DataError(f"expected dataset schema {SCHEMA_VERSION}, got {manifest.get('schema_version')}; ingest again")
     parts = {key: manifest.get(key) for key in ("size", "classes", "pixels", "table")}
     if dataset_digest(**parts) != manifest.get("digest"):
-        raise DataError(f"the manifest of {path.name} does not agree with its own digest")
+        raise DataError(f"the manifest of {of} does not agree with its own digest")
     return manifest
 
 
