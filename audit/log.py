@@ -114,10 +114,10 @@ class AuditLog:
         return path
 
 
-def default_folder() -> Path:
-    """`THORAX_AUDIT`, else `audit` in `THORAX_HOME` (`.thorax` where unset)."""
+def default_folder(home: Path | None = None) -> Path:
+    """`THORAX_AUDIT`, else `audit` in `home`, which is `THORAX_HOME` (`.thorax` where unset) if not given."""
     named = os.environ.get("THORAX_AUDIT")
-    return Path(named) if named else Path(os.environ.get("THORAX_HOME") or ".thorax") / "audit"
+    return Path(named) if named else (home or Path(os.environ.get("THORAX_HOME") or ".thorax")) / "audit"
 
 
 def record(

@@ -41,20 +41,27 @@ class Watcher:
     log: AuditLog
     actor: str
 
-    def look(self, served: ServedModel, *, window: str | None = None, out: Path | None = None) -> DriftResult:
-        """Collect the spool and compare the last window with the served model's reference; record the outcome."""
+    def look(
+        self, served: ServedModel, *, window: str | None = None, out: Path | None = None, package: Path | None = None
+    ) -> DriftResult:
+        """Collect the spool and compare the last window with the served model's reference; record the outcome.
+
+        With `package`, the served model's requests are compared with that model directory's reference instead. Its
+        outcome says nothing of the served model, and is not recorded.
+        """
         place = self.settings.home / "predictions"
         collect(place / "spool", place / "parquet", log=self.log, actor=self.actor)
         name = f"{datetime.now(UTC).strftime('%Y%m%dT%H%M%SZ')}-{uuid.uuid4().hex[:6]}"
         result = run_drift(
             self.settings,
             window=window,
-            package=served.package,
+            package=package or served.package,
             out=out or self.settings.home / "drift" / name,
             trigger=self.plan.triggers["drift"],
             model_digest=served.digest,
         )
-        self._record_look(served, result)
+        if package is None:
+            self._record_look(served, result)
         return result
 
     def answer(

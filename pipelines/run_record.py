@@ -45,6 +45,8 @@ class RunResult:
     started: float = 0.0
     """Seconds since 1970."""
     pid: int = 0
+    arguments: dict[str, Any] = field(default_factory=dict)
+    """The pipeline's, but not where the images and labels lie."""
 
     @property
     def error(self) -> str:
@@ -70,13 +72,20 @@ class RunRecord:
     """Keeps a run's record up to date and tells `on_step` of every change."""
 
     def __init__(
-        self, run_dir: Path, pipeline: str, steps: list[str], on_step: Callable[[StepResult], None] | None = None
+        self,
+        run_dir: Path,
+        pipeline: str,
+        steps: list[str],
+        on_step: Callable[[StepResult], None] | None = None,
+        *,
+        arguments: dict[str, Any] | None = None,
     ) -> None:
         waiting = tuple(StepResult(name=name) for name in steps)
         self._on_step = on_step or (lambda _: None)
         self._began: dict[str, float] = {}
         self._start = time.monotonic()
-        self.result = RunResult(run_dir=run_dir, pipeline=pipeline, steps=waiting, started=time.time(), pid=os.getpid())
+        who: dict[str, Any] = {"run_dir": run_dir, "pipeline": pipeline, "arguments": dict(arguments or {})}
+        self.result = RunResult(steps=waiting, started=time.time(), pid=os.getpid(), **who)
         for step in waiting:
             self._on_step(step)
         self._write()
@@ -130,7 +139,8 @@ def load_run(run_dir: Path) -> RunResult:
         error = "[interrupted] the run was killed here"
         steps = tuple(replace(s, state="failed", error=error) if s.state == "running" else s for s in steps)
     names = ("pipeline", "outputs", "passed", "seconds", "started", "pid")
-    return RunResult(run_dir=run_dir, steps=steps, ended=ended, **{name: kept[name] for name in names})
+    known = {name: kept[name] for name in names}
+    return RunResult(run_dir=run_dir, steps=steps, ended=ended, arguments=kept.get("arguments", {}), **known)
 
 
 def _is_alive(pid: int, started: float) -> bool:
@@ -145,6 +155,11 @@ def list_runs(home: Path) -> list[RunResult]:
     """Return the runs kept under `home`, the newest first."""
     found = [load_run(file.parent) for file in (home / "runs").glob(f"*/{RECORD}")]
     return sorted(found, key=lambda run: run.started, reverse=True)
+
+
+def runs_of_version(home: Path, version: str) -> list[RunResult]:
+    """Return the runs kept under `home` that registered `version`, the newest first."""
+    return [run for run in list_runs(home) if version and run.version == version]
 
 
 def find_run(home: Path, name: str) -> RunResult:

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from audit import AuditLog
+from audit import AuditLog, default_folder
 from imaging.errors import NotFoundError
 from imaging.registry import champion_version
 from imaging.settings import Settings
@@ -72,9 +72,10 @@ def run_pipeline(
     check_arguments(pipeline, arguments)
     run_dir = _new_run_dir(pipeline.name, home)
     runnable = one_machine(compile_function(pipeline, run_dir / "pipeline.yaml"))
-    record = RunRecord(run_dir, pipeline.name, _steps(runnable), on_step)
+    kept = _recordable(arguments)
+    record = RunRecord(run_dir, pipeline.name, _steps(runnable), on_step, arguments=kept)
     tell = _Teller(home, run_dir.name)
-    tell("run.started", {"pipeline": pipeline.name, "arguments": _recordable(arguments)})
+    tell("run.started", {"pipeline": pipeline.name, "arguments": kept})
     engine = Engine(
         run_dir=run_dir,
         record=record,
@@ -148,7 +149,7 @@ class _Teller:
     """Appends a run's events to the audit log of its home."""
 
     def __init__(self, home: Path, run: str) -> None:
-        self._log = AuditLog(Path(os.environ.get("THORAX_AUDIT") or home / "audit"))
+        self._log = AuditLog(default_folder(home))
         self._run = run
 
     def __call__(self, action: str, details: dict[str, Any]) -> None:

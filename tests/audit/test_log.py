@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from audit import AuditLog, record
+from audit import AuditLog, default_folder, record
 from audit.errors import AuditError, DamagedLogError, ForeignWitnessError, UnfitDetailsError, UnknownActionError
 from audit.event import canonical, checked_details
 
@@ -124,6 +124,15 @@ def test_a_file_that_is_no_database_is_said_to_be_damaged(full_log: AuditLog) ->
     with pytest.raises(DamagedLogError):
         full_log.append("run.started", actor="x", subject="y")
     assert not full_log.verify().ok
+
+
+def test_the_log_named_by_the_environment_goes_before_that_of_any_home(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("THORAX_HOME", str(tmp_path / "one"))
+    monkeypatch.delenv("THORAX_AUDIT", raising=False)
+    assert default_folder() == tmp_path / "one" / "audit"
+    assert default_folder(tmp_path / "two") == tmp_path / "two" / "audit"
+    monkeypatch.setenv("THORAX_AUDIT", str(tmp_path / "record"))
+    assert default_folder() == default_folder(tmp_path / "two") == tmp_path / "record"
 
 
 def test_record_writes_to_the_log_and_as_the_actor_of_the_environment(tmp_path: Path, monkeypatch) -> None:

@@ -93,6 +93,15 @@ def test_a_look_without_drift_is_recorded_as_such(home: Path, watcher: Watcher, 
     assert watcher.log.events()[-1].details["drifted"] is False
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+def test_a_look_at_another_package_is_no_drift_of_the_served_model(
+    home: Path, watcher: Watcher, served: ServedModel
+) -> None:
+    spool_rows(home, drawn_rows(120, seed=4, shift=2.0))
+    assert watcher.look(served, package=served.package).drifted
+    assert actions(watcher) == ["prediction.logged"]
+
+
 def test_no_drift_starts_and_refuses_nothing(home: Path, watcher: Watcher, served: ServedModel) -> None:
     decision, ended = watcher.answer(drift(home, drifted=False), served, REQUEST, never)
     assert (decision.action, ended) == ("none", None)

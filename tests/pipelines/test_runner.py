@@ -52,6 +52,7 @@ def test_a_run_keeps_outputs_logs_and_its_record(home: Path, diary: Diary) -> No
     assert "written to stdout" in (result.run_dir / "logs" / "write-words.log").read_text()
     assert [step.state for step in seen if step.name == "check-words"] == ["waiting", "running", "done"]
     assert find_run(home, result.run_dir.name) == result
+    assert result.arguments == {"text": "lung", "diary": str(diary)}
     assert [event.action for event in AuditLog(home / "audit").events()] == ["run.started", "run.finished"]
     assert not (result.run_dir / "tmp").exists()
 

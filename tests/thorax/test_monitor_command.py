@@ -1,12 +1,18 @@
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
 from audit import AuditLog
 from imaging.errors import NotFoundError
-from thorax.commands.monitor import app, plan
+from monitoring.drift import DriftResult
+from monitoring.served import served_model
+from monitoring.watch import Ended
+from pipelines.run_record import RunRecord
+from thorax.commands import monitor
+from thorax.commands.monitor import app, plan, respond
 
 RUNNER = CliRunner()
 DIGEST = "sha256:" + "a" * 64
@@ -28,6 +34,98 @@ def serving_home(home: Path) -> Path:
     state = {"serving": {"version": "3", "digest": DIGEST, "archive": "chest-xray-3.mar"}}
     (home / "release" / "state.json").write_text(json.dumps(state))
     return home
+
+
+GIVEN = {
+    "recipe": "mobilenetv2_smoke",
+    "seed": 7,
+    "size": 96,
+    "keep_split": True,
+    "overrides": {"epochs": 3},
+    "trigger": "manual",
+    "champion": "2",
+}
+
+
+@pytest.fixture
+def drifted(home: Path) -> DriftResult:
+    """A check that shows drift."""
+    files = {"html": home / "drift" / "check" / "drift.html", "json": home / "drift" / "check" / "drift.json"}
+    counts = {"rows": 200, "reference_rows": 200, "refused": 0, "enough": True}
+    return DriftResult(drifted=True, scores={"mean": 1.5}, noise={"mean": 0.1}, above=("mean",), **counts, **files)
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """The arguments of every retraining that would have started."""
+    found: list[dict[str, Any]] = []
+
+    def retrain(_home: Path, arguments: dict[str, Any], _on_step: object) -> Ended:
+        found.append(arguments)
+        return Ended(passed=False)
+
+    monkeypatch.setattr(monitor, "_retrain", retrain)
+    return found
+
+
+def keep_run(home: Path, version: str, arguments: dict[str, Any]) -> Path:
+    """Keep the record of a run that registered `version`; return its dataset."""
+    run_dir = home / "runs" / f"train-classifier-{version}"
+    dataset = run_dir / "dataset"
+    dataset.mkdir(parents=True)
+    record = RunRecord(run_dir, "train-classifier", ["ingest-images", "register-model"], arguments=arguments)
+    record.end("ingest-images", {"dataset": str(dataset)}, cached=False)
+    record.end("register-model", {"Output": version}, cached=False)
+    record.close(passed=True)
+    return dataset
+
+
+def test_a_retraining_is_given_what_the_champions_run_was_given(
+    serving_home: Path, drifted: DriftResult, started: list[dict[str, Any]]
+) -> None:
+    keep_run(serving_home, "2", {**GIVEN, "seed": 1})
+    dataset = keep_run(serving_home, "3", GIVEN)
+    keep_run(serving_home, "4", {**GIVEN, "seed": 2})
+    respond(serving_home, served_model(serving_home), drifted)
+    taken = {name: GIVEN[name] for name in ("recipe", "seed", "size", "keep_split", "overrides")}
+    rest = {"source": str(dataset), "labels": "", "name": "retrain", "trigger": "drift"}
+    assert started == [{**taken, **rest}]
+
+
+def test_what_is_given_to_a_retraining_goes_before_the_champions_run(
+    serving_home: Path, drifted: DriftResult, started: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    keep_run(serving_home, "3", GIVEN)
+    respond(serving_home, served_model(serving_home), drifted, data=str(tmp_path), labels="l.csv", keep_split=False)
+    (arguments,) = started
+    assert (arguments["source"], arguments["labels"], arguments["keep_split"]) == (str(tmp_path), "l.csv", False)
+    assert (arguments["seed"], arguments["overrides"]) == (7, {"epochs": 3})
+
+
+def test_a_champion_whose_run_is_gone_is_retrained_with_the_defaults(
+    serving_home: Path, drifted: DriftResult, started: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    respond(serving_home, served_model(serving_home), drifted, data=str(tmp_path))
+    rest = {"labels": "", "name": "retrain", "trigger": "drift"}
+    assert started == [{"recipe": "mobilenetv2_smoke", "source": str(tmp_path), **rest}]
+
+
+def test_a_look_at_another_package_records_nothing_and_says_so(serving_home: Path) -> None:
+    package = serving_home / "release" / "packages" / "chest-xray-3"
+    result = RUNNER.invoke(app, ["drift", "--package", str(package), "--json"], env={"COLUMNS": "200"})
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["recorded"] is False
+    assert "not recorded" in result.stderr
+    assert AuditLog(serving_home / "audit").events() == []
+
+
+def test_a_look_goes_to_the_record_that_the_environment_names(
+    serving_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("THORAX_AUDIT", str(tmp_path / "record"))
+    assert RUNNER.invoke(app, ["drift", "--no-retrain"]).exit_code == 0
+    assert [event.action for event in AuditLog(tmp_path / "record").events()] == ["run.finished"]
+    assert not (serving_home / "audit").exists()
 
 
 def test_a_look_without_requests_says_so_and_starts_nothing(serving_home: Path) -> None:

@@ -1,7 +1,6 @@
 """`thorax monitor`: compare what the serving model sees with what it was measured on; retrain within the plan."""
 
 import contextlib
-import os
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -30,7 +29,12 @@ Package = Annotated[
 RetrainData = Annotated[str | None, typer.Option(help="Images to retrain on; the champion's dataset where absent.")]
 RetrainLabels = Annotated[str, typer.Option(help="Their label table (CSV).")]
 Recipe = Annotated[str | None, typer.Option(help="Recipe to retrain with; the champion's where absent.")]
-KeepSplit = Annotated[bool, typer.Option("--keep-split", help="Keep the label table's own split.")]
+KeepSplit = Annotated[
+    bool | None,
+    typer.Option(
+        "--keep-split/--new-split", help="Keep the label table's own split; as the champion's run where absent."
+    ),
+]
 NoRetrain = Annotated[bool, typer.Option("--no-retrain", help="Only look, whatever is found.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 
@@ -47,7 +51,7 @@ def drift(
     retrain_data: RetrainData = None,
     retrain_labels: RetrainLabels = "",
     recipe: Recipe = None,
-    keep_split: KeepSplit = False,
+    keep_split: KeepSplit = None,
     no_retrain: NoRetrain = False,
     as_json: Json = False,
 ) -> None:
@@ -56,9 +60,11 @@ def drift(
 
     home = Settings().home
     served, result = look(home, window=window, package=package)
-    told = _told(served, result)
+    told = {**_told(served, result), "recorded": package is None}
     if not as_json or no_retrain or package is not None:
         emit(told, as_json=as_json, text=_table(result))
+    if package is not None:
+        say("compared with another package: not recorded as the serving model's drift, and nothing follows")
     if no_retrain or package is not None:
         return
     with contextlib.ExitStack() as stack:
@@ -82,14 +88,15 @@ def drift(
 
 
 def look(home: Path, *, window: str | None = None, package: Path | None = None) -> "tuple[ServedModel, DriftResult]":
-    """Collect the prediction log and check drift for the model that serves, or for `package`; record the outcome."""
-    from dataclasses import replace
+    """Collect the prediction log and check drift for the model that serves, and record the outcome.
 
+    With `package`, its requests are compared with that model directory instead, and nothing is recorded.
+    """
     from monitoring.served import served_model
 
     watcher = _watcher(home)
     served = served_model(watcher.settings.home)
-    return served, watcher.look(replace(served, package=package) if package else served, window=window)
+    return served, watcher.look(served, window=window, package=package)
 
 
 def respond(
@@ -100,10 +107,13 @@ def respond(
     data: str | None = None,
     labels: str = "",
     recipe: str | None = None,
-    keep_split: bool = False,
+    keep_split: bool | None = None,
     on_step: "Callable[[StepResult], None] | None" = None,
 ) -> "tuple[Decision, Ended | None]":
     """Decide by the plan what follows from a drift check, and do it: at most a challenger.
+
+    It is trained as the champion was: what is not given comes from the record of the run that made it, if this home
+    still has that.
 
     Args:
         home: The home folder.
@@ -112,7 +122,7 @@ def respond(
         data: Images to retrain on; the dataset version that the champion was trained on where absent.
         labels: Their label table.
         recipe: The champion's where absent.
-        keep_split: Keep the label table's own split.
+        keep_split: Keep the label table's own split; as the champion's run did where absent.
         on_step: Told of every change of a pipeline step.
     """
     from monitoring.change_control import Request
@@ -127,8 +137,9 @@ def respond(
         "source": source,
         "labels": labels,
         "name": "retrain",
-        "keep_split": keep_split,
         "trigger": "drift",
+        **_champion_arguments(home, served.version, recipe=wanted),
+        **({} if keep_split is None else {"keep_split": keep_split}),
     }
     return _watcher(home).answer(result, served, request, lambda: _retrain(home, arguments, on_step))
 
@@ -146,8 +157,8 @@ def _watcher(home: Path) -> "Watcher":
     from monitoring.watch import Watcher
 
     settings = _settings(home)
-    folder = default_folder() if os.environ.get("THORAX_AUDIT") else settings.home / "audit"
-    return Watcher(settings=settings, plan=plan(), log=AuditLog(folder), actor=settings.actor or "monitor")
+    log = AuditLog(default_folder(settings.home))
+    return Watcher(settings=settings, plan=plan(), log=log, actor=settings.actor or "monitor")
 
 
 def _settings(home: Path) -> "Settings":
@@ -158,13 +169,22 @@ def _settings(home: Path) -> "Settings":
 
 def _champion_dataset(home: Path, version: str) -> str:
     """Return the dataset version that the run behind `version` was trained on, where this home still has it."""
-    from pipelines.run_record import list_runs
+    from pipelines.run_record import runs_of_version
 
-    for run in list_runs(home):
+    for run in runs_of_version(home, version):
         dataset = run.artifact("ingest-images", "dataset")
-        if run.version == version and dataset is not None and dataset.is_dir():
+        if dataset is not None and dataset.is_dir():
             return str(dataset)
     return ""
+
+
+def _champion_arguments(home: Path, version: str, *, recipe: str) -> "dict[str, Any]":
+    """Return what the run behind `version` was given; what belongs to its recipe only where that is the one wanted."""
+    from pipelines.run_record import runs_of_version
+
+    given = next((run.arguments for run in runs_of_version(home, version) if run.arguments), {})
+    names = ["seed", "keep_split"] + (["size", "overrides"] if given.get("recipe") == recipe else [])
+    return {name: given[name] for name in names if name in given}
 
 
 def _retrain(home: Path, arguments: "dict[str, Any]", on_step: "Callable[[StepResult], None] | None") -> "Ended":
