@@ -19,11 +19,10 @@ COLOURS = {"ready": "green", "running": "green", "starting": "yellow", "failed":
 def up(as_json: AsJson = False) -> None:
     """Start the servers, or find them running; mend what a kill or a reboot left."""
     from thorax import stack
-    from thorax.stack.credentials import load_credentials
+    from thorax.stack.credentials import are_shown
     from thorax.stack.places import Places
 
     home = _home()
-    is_new = load_credentials(Places.of(home)) is None
     with _ServerLines() as lines:
         addresses = stack.up(home, on_event=lines.show)
     shown = {
@@ -36,7 +35,7 @@ def up(as_json: AsJson = False) -> None:
         "credentials": str(Places.of(home).credentials),
     }
     emit(shown, as_json=as_json, text=_table(("what", "where"), [[name, where] for name, where in shown.items()]))
-    if is_new:
+    if not are_shown(Places.of(home)):
         _show_passwords(home)
 
 
@@ -151,8 +150,8 @@ def _home() -> Path:
 
 
 def _show_passwords(home: Path) -> None:
-    """Show the passwords of a first start, once, to a person."""
-    from thorax.stack.credentials import load_credentials
+    """Show the passwords once to a person: at the first `up` that gets here, whatever made them."""
+    from thorax.stack.credentials import load_credentials, mark_shown
     from thorax.stack.places import Places
 
     made = load_credentials(Places.of(home))
@@ -160,6 +159,7 @@ def _show_passwords(home: Path) -> None:
         say("[bold]MLflow's users and passwords, shown this once[/] (kept in credentials.json, readable by you alone):")
         for role, password in made.mlflow.items():
             say(f"  {role:<11}{password}")
+        mark_shown(Places.of(home))
 
 
 def _coloured(state: str) -> str:

@@ -227,10 +227,10 @@ def retrain(telling: Telling, home: Path, material: Material, found: dict[str, A
 
 def check_record(telling: Telling, home: Path, found: dict[str, Any]) -> None:
     """Prove that no event was changed, removed or cut off."""
-    from audit import AuditLog
+    from audit import AuditLog, default_folder
 
     with telling.chapter("record") as chapter:
-        verification = AuditLog(home / "audit").verify()
+        verification = AuditLog(default_folder(home)).verify()
         if not verification.ok:
             raise ServiceError(f"the audit record does not verify: {verification.problem}")
         chapter.outcome = f"{verification.checked} audit events, chain and signatures hold"

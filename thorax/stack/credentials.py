@@ -1,5 +1,6 @@
 """The stack's passwords and keys: random, made once, in one file that only its owner reads."""
 
+import hashlib
 import json
 import secrets
 from dataclasses import dataclass, field
@@ -73,3 +74,20 @@ def load_or_create_credentials(places: Places) -> tuple[Credentials, bool]:
     made = Credentials.new()
     write_text(places.credentials, json.dumps(made.to_json(), indent=2) + "\n", mode=0o600)
     return made, True
+
+
+def are_shown(places: Places) -> bool:
+    """Whether a person was shown the secrets of today's file; one that replaced it is shown again."""
+    try:
+        return places.credentials_shown.read_text(encoding="utf-8").strip() == _file_digest(places)
+    except (OSError, ValueError):
+        return False
+
+
+def mark_shown(places: Places) -> None:
+    """Keep that a person was shown the secrets."""
+    write_text(places.credentials_shown, _file_digest(places) + "\n", mode=0o600)
+
+
+def _file_digest(places: Places) -> str:
+    return "sha256:" + hashlib.sha256(places.credentials.read_bytes()).hexdigest()

@@ -12,7 +12,7 @@ import psutil
 from imaging.errors import ServiceError
 from thorax.stack import processes
 from thorax.stack.processes import ProcessRecord
-from thorax.stack.servers import SERVERS, Server, whole_environment
+from thorax.stack.servers import SERVERS, Server, own_variables, whole_environment
 from thorax.stack.site import Site
 
 POLL_S = 0.1
@@ -135,7 +135,9 @@ class Launch:
             processes.end(children, grace_s=1)
 
     def _digest(self, server: Server) -> str:
-        return processes.digest_of(server.command(self.site), server.variables(self.site), server.config(self.site))
+        return processes.digest_of(
+            server.command(self.site), own_variables(server, self.site), server.config(self.site)
+        )
 
     def _folder(self, server: Server) -> Path:
         """TorchServe writes its tokens into the folder it runs in."""

@@ -117,7 +117,7 @@ def _status_of(server: Server, site: Site) -> ServerStatus:
         url=url,
         uptime_s=round(time.time() - process.create_time(), 1),
         memory_mib=round(memory / 2**20, 1),
-        detail="" if is_ready else f"it does not answer (yet); see {site.places.logs / server.name}.log",
+        detail=server.note(site) if is_ready else f"it does not answer (yet); see {site.places.logs / server.name}.log",
     )
 
 
@@ -184,11 +184,11 @@ def _end_server(places: Places, name: str, found: list, tell: OnEvent) -> None:
 
 def _record(action: str, places: Places, names: list[str]) -> None:
     """Append to the audit record of this home."""
-    from audit import AuditLog
+    from audit import AuditLog, default_folder
 
     actor = os.environ.get("THORAX_ACTOR") or "system"
-    folder = Path(os.environ.get("THORAX_AUDIT") or places.home / "audit")
-    AuditLog(folder).append(action, actor=actor, subject="stack", details={"servers": sorted(names)})
+    log = AuditLog(default_folder(places.home))
+    log.append(action, actor=actor, subject="stack", details={"servers": sorted(names)})
 
 
 def _silent(_event: StackEvent) -> None:

@@ -51,6 +51,11 @@ class Places:
         return self.home / "credentials.json"
 
     @property
+    def credentials_shown(self) -> Path:
+        """Which `credentials.json` a person has been shown: its digest."""
+        return self.home / "credentials.shown"
+
+    @property
     def run(self) -> Path:
         """Process records and the lock."""
         return self.home / "run"

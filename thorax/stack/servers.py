@@ -18,6 +18,9 @@ State = Literal["running", "starting", "died", "stopped"]
 NOT_INHERITED = ("THORAX_", "MLFLOW_", "_MLFLOW_", "AWS_", "TS_", "RCLONE_", "PYTHONDONTWRITEBYTECODE", "PYTHONPATH")
 """What the caller's shell has set for itself; a server gets only what it needs, and compiles its modules once."""
 
+PASSED_ON = ("THORAX_AUDIT", "THORAX_AUDIT_WITNESS")
+"""Where the audit record is: the servers and the commands write one."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ServerStatus:
@@ -49,6 +52,8 @@ class Server:
     """What is done once it answers the first time after a start; done again if it was cut short."""
     config: Callable[[Site], str]
     """What of its configuration file asks for a restart when it changes."""
+    note: Callable[[Site], str] = lambda _site: ""
+    """What a person should know of it while it runs; asks for no restart."""
     ports: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
     """Servers that have to be ready before this one is started."""
@@ -92,6 +97,7 @@ SERVERS: dict[str, Server] = {
             is_ready=torchserve_server.is_ready,
             set_up=torchserve_server.set_up,
             config=torchserve_server.config,
+            note=torchserve_server.note,
             ports=("inference", "management", "metrics", "grpc_inference", "grpc_management"),
         ),
         Server(
@@ -108,12 +114,18 @@ SERVERS: dict[str, Server] = {
 }
 
 
+def own_variables(server: Server, site: Site) -> dict[str, str]:
+    """Return the server's own variables and where the audit record is; it is started again when one differs."""
+    record = {name: str(Path(value).absolute()) for name in PASSED_ON if (value := os.environ.get(name))}
+    return {**record, **server.variables(site)}
+
+
 def whole_environment(server: Server, site: Site) -> dict[str, str]:
     """Return what the server's process is given: the caller's variables without ours, its own, and the marker."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(NOT_INHERITED)}
     markers = {STACK_MARKER: site.places.stack_id, SERVER_MARKER: server.name}
     root = str(Path(__file__).resolve().parents[2])
-    return {**inherited, "PYTHONPATH": root, "PYTHONUNBUFFERED": "1", **server.variables(site), **markers}
+    return {**inherited, "PYTHONPATH": root, "PYTHONUNBUFFERED": "1", **own_variables(server, site), **markers}
 
 
 def site_of(places: Places, ports: Ports, credentials: Credentials) -> Site:

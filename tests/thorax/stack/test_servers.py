@@ -31,6 +31,22 @@ def test_a_server_does_not_inherit_what_its_starter_set_for_itself(home, monkeyp
     assert "from the shell" not in found.values()
 
 
+@pytest.mark.parametrize("name", list(SERVERS))
+def test_every_server_writes_the_audit_record_where_the_commands_do(home, monkeypatch, tmp_path, name):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("THORAX_AUDIT", "record")
+    monkeypatch.setenv("THORAX_AUDIT_WITNESS", str(tmp_path / "heads"))
+    found = whole_environment(SERVERS[name], make_site(home))
+    assert found["THORAX_AUDIT"] == str(tmp_path / "record")
+    assert found["THORAX_AUDIT_WITNESS"] == str(tmp_path / "heads")
+
+
+@pytest.mark.parametrize("name", list(SERVERS))
+def test_a_server_keeps_the_homes_own_audit_record_where_none_is_named(home, name):
+    found = whole_environment(SERVERS[name], make_site(home))
+    assert not {"THORAX_AUDIT", "THORAX_AUDIT_WITNESS"} & set(found)
+
+
 def test_every_address_of_the_model_server_is_loopback_and_every_door_is_closed(home):
     lines = torchserve_server.config(make_site(home)).splitlines()
     config = dict(line.partition("=")[::2] for line in lines if line)
