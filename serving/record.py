@@ -48,6 +48,17 @@ class ReleaseRecord:
         people = [event for event in events if event.actor != ACTOR]
         return Approval(people[-1].actor, people[-1].time) if people else None
 
+    def gates_passed(self, digest: str) -> bool:
+        """Tell whether the record holds gates for this package, the last answer of each being that it passed.
+
+        A tag can be written by whoever may edit a version; the record cannot be written afterwards.
+        """
+        last = {
+            str(event.details.get("gate")): event.details.get("passed")
+            for event in self.log.events(action="gate.evaluated", subject=digest)
+        }
+        return bool(last) and all(passed is True for passed in last.values())
+
 
 def subject_of(version: str) -> str:
     """`chest-xray/<version>`."""

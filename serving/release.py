@@ -5,7 +5,6 @@ anywhere, run twice, or find TorchServe empty. Nothing stops serving before its 
 """
 
 import contextlib
-import os
 import time
 import uuid
 from collections.abc import Callable
@@ -14,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
+from audit import default_folder
 from imaging.errors import ModelPackageError, NotFoundError, ReleaseRefusedError, ServiceError, ThoraxError
 from imaging.registry import Registry, VersionInfo, champion_version
 from imaging.settings import Settings
@@ -57,7 +57,7 @@ def reconcile(settings: Settings) -> ReleaseResult:
         champion=partial(champion_version, settings),
         registry=Registry.from_settings(settings),
         server=ManagementClient.from_settings(settings),
-        record=ReleaseRecord.open(Path(os.environ.get("THORAX_AUDIT") or home / "audit")),
+        record=ReleaseRecord.open(default_folder(home)),
         smoke_test=partial(smoke_test, ChestXrayClient.from_settings(settings)),
     )
     return release.run()
@@ -150,6 +150,8 @@ class Release:
             raise ReleaseRefusedError(f"expected the tag gates=passed, got {gates}")
         if not info.tags.get("package.digest"):
             raise ReleaseRefusedError("the version has no package.digest tag to verify its files by")
+        if not self.record.gates_passed(info.tags["package.digest"]):
+            raise ReleaseRefusedError("the record holds no passed gates for this package; a tag alone is no evidence")
         approval = self.record.approval(info.version)
         if approval is None:
             raise ReleaseRefusedError("nobody's approval is on record; an approver has to make the version champion")

@@ -3,8 +3,9 @@
 import json
 from pathlib import Path
 
+from imaging.errors import ServiceError
 from serving.client import ChestXrayClient
-from serving.errors import RefusedError, SmokeTestError
+from serving.errors import AccessDeniedError, RefusedError, SmokeTestError
 
 TOLERANCE = 1e-4
 
@@ -20,14 +21,18 @@ def smoke_test(client: ChestXrayClient, package: Path, *, version: str, digest: 
         request_id: Marks the request in the prediction log.
 
     Raises:
-        SmokeTestError: there is no reference, or the answer is another one.
-        ServiceError: TorchServe does not answer.
+        SmokeTestError: there is no reference, the answer is another one, or the loaded model gives none.
+        AccessDeniedError: the token is not taken, which says nothing about the model.
     """
     expected = _reference(package)
     try:
         answer = client.predict(package / "reference_image.png", version=version, request_id=request_id)
     except RefusedError as error:
         raise SmokeTestError(f"the reference image was refused: {error.code}") from error
+    except AccessDeniedError:
+        raise
+    except ServiceError as error:
+        raise SmokeTestError(f"it was loaded and gave no answer to the reference image: {error}") from error
     if answer.model.version != version or answer.model.digest != digest:
         raise SmokeTestError(f"version {answer.model.version} answered in the place of {version}")
     if set(answer.probabilities) != set(expected):

@@ -62,9 +62,10 @@ class Stand:
         ).run()
 
     def approve(self, version: str) -> ReleaseResult:
-        """Record the approval and move the alias, as the registry's server does."""
-        subject = f"chest-xray/{version}"
-        AuditLog(self.home / "audit").append("model.approved", actor="approver", subject=subject, details={})
+        """Record gates and approval and move the alias, as the pipeline and the registry's server do."""
+        log, digest = AuditLog(self.home / "audit"), self.registry.tag(version, "package.digest")
+        log.append("gate.evaluated", actor="trainer", subject=digest, details={"gate": "all", "passed": True})
+        log.append("model.approved", actor="approver", subject=f"chest-xray/{version}", details={})
         self.registry.aliases["champion"] = version
         return self.reconcile()
 

@@ -80,6 +80,7 @@ def test_a_version_its_author_approved_is_refused(world):
 def test_a_champion_that_nobody_approved_is_refused_and_the_alias_put_back(world):
     world.approve("1")
     world.reconcile()
+    world.pass_gates("2")
     world.registry.set_alias("2", "champion")
     result = world.reconcile()
     assert (result.outcome, result.serving, result.version) == ("refused", "1", "2")
@@ -208,3 +209,19 @@ def test_two_controllers_do_not_release_at_once(world):
     again = release_lock(folder, within_s=0.1)
     with release_lock(folder), pytest.raises(ServiceError, match="another release"):
         again.__enter__()
+
+
+def test_a_tag_alone_is_no_evidence_of_gates(world, light_packages):
+    world.registry.add("3", *light_packages[0])
+    world.approve("3", gated=False)
+    result = world.reconcile()
+    assert result.outcome == "refused"
+    assert "no passed gates" in world.registry.tag("3", "deployment.reason")
+
+
+def test_a_gate_that_failed_on_record_outweighs_the_tag(world, light_packages):
+    package, digest = light_packages[0]
+    world.registry.add("3", package, digest)
+    world.approve("3")
+    world.log.append("gate.evaluated", actor="trainer", subject=digest, details={"gate": "latency", "passed": False})
+    assert world.reconcile().outcome == "refused"

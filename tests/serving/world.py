@@ -74,8 +74,15 @@ class World:
             clock=lambda: self.now,
         ).run()
 
-    def approve(self, version: str, *, by: str = "approver") -> AuditEvent:
-        """Record the approval and move the alias, as the registry's server does."""
+    def pass_gates(self, version: str) -> None:
+        """Record what `check-gates` records."""
+        digest = self.registry.tag(version, "package.digest")
+        self.log.append("gate.evaluated", actor="trainer", subject=digest, details={"gate": "all", "passed": True})
+
+    def approve(self, version: str, *, by: str = "approver", gated: bool = True) -> AuditEvent:
+        """Record gates and approval and move the alias, as the pipeline and the registry's server do."""
+        if gated and self.registry.tag(version, "package.digest"):
+            self.pass_gates(version)
         event = self.log.append("model.approved", actor=by, subject=f"chest-xray/{version}", details={})
         self.registry.aliases["champion"] = version
         return event

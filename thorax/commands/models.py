@@ -114,9 +114,9 @@ def _sign_in(role: "Role") -> tuple["Registry", "Settings"]:
 
 
 def _outcomes(home: Path, subject: str) -> "list[AuditEvent]":
-    from audit import AuditLog
+    from audit import AuditLog, default_folder
 
-    events = AuditLog(home / "audit").events(subject=subject)
+    events = AuditLog(default_folder(home)).events(subject=subject)
     return [event for event in events if event.action in OUTCOMES]
 
 
