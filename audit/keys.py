@@ -28,7 +28,7 @@ def load_or_create_key(folder: Path, witness_key: Path, *, is_new: bool) -> "Ed2
 
     path = folder / KEY_NAME
     if not path.exists():
-        if witness_key.exists() or not is_new:
+        if (witness_key.exists() or not is_new) and not path.exists():  # a key made this moment is no swap
             raise ForeignWitnessError(
                 f"no {KEY_NAME} in the audit folder, but its database or {witness_key.parent} knows an older log: "
                 "put the key back, or name an empty folder in THORAX_AUDIT_WITNESS"

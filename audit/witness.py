@@ -5,6 +5,7 @@ writers need no lock. A kill between commit and witness leaves the database ahea
 vouches for every record before it. In production the folder lies on storage that its writers cannot rewrite.
 """
 
+import errno
 import json
 import os
 from dataclasses import dataclass, field
@@ -82,7 +83,9 @@ class Witness:
             descriptor = os.open(self.heads_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
             try:
                 # The line break comes first too: a line torn by a kill must not swallow this one.
-                os.write(descriptor, f"\n{line}\n".encode())
+                data = f"\n{line}\n".encode()
+                if os.write(descriptor, data) != len(data):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)

@@ -17,6 +17,8 @@ from serving.tokens import authorization
 READY_WITHIN_S = 180.0
 """A worker imports torch and reads the weights: seconds alone, more on a busy machine."""
 DRAINED_WITHIN_S = 20.0
+IN_HAND_S = 3.0
+"""For the requests in the worker's hands, which are no longer in the queue: some slow images with heat maps."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -102,7 +104,7 @@ class ManagementClient:
             if loaded is None or not loaded.is_ready:
                 return
             if loaded.pending_requests == 0:
-                self.sleep(1.0)  # the request in the worker's hands is no longer in the queue
+                self.sleep(IN_HAND_S)
                 return
             self.sleep(self.pause_s)
 

@@ -38,7 +38,7 @@ def up(home: Path, *, on_event: OnEvent | None = None) -> Addresses:
         ServiceError: a server does not get ready; the message ends with the end of its log.
     """
     places, tell = Places.of(home), on_event or _silent
-    places.home.mkdir(parents=True, exist_ok=True)
+    places.home.mkdir(parents=True, exist_ok=True, mode=0o700)  # radiographs lie in it
     with _lock(places):
         _sweep(places, tell)
         credentials, are_new = load_or_create_credentials(places)
