@@ -6,10 +6,10 @@
 | resnet18_xray3    | not measured yet              |                      |                            |
 | resnet50_xray3    | not measured yet              |                      |                            |
 
-By `make demo DATA=../shared/data/xray3`: 269 test images of the set's own split, ImageNet weights for the first. Its rates
-and label smoothing were chosen from a dozen settings by validation loss, but their test results (0.81 to 0.88) were seen
-too. Its covid images come from other sources than the rest: the figure shows that training works, not that a model is
-fit for patients.
+By `make demo DATA=../shared/data/xray3`: 269 test images of the set's own split, ImageNet weights for the first.
+Its rates and label smoothing were chosen from a dozen settings by validation loss, but their test results (0.81 to
+0.88) were seen too. Its covid images come from other sources than the rest: the figure shows that training works,
+not that a model is fit for patients.
 
 Neither stage of the MobileNetV2 recipe augments, so the frozen blocks run once over every image and both
 stages train on what they gave: on a CPU that is worth more than augmentation at this number of images.
