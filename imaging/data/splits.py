@@ -74,17 +74,21 @@ class Split:
 class _Group:
     name: str
     """The smallest of its patients' pseudonyms."""
+    picture: str
+    """The smallest of its pictures' hashes."""
     indices: tuple[int, ...]
     label: int
 
 
-def _place(group: _Group, seed: int) -> str:
+def _place(group: _Group, seed: int, *, hinted: bool) -> str:
     """Return a group's place in the draw, which depends on nobody else.
 
     So a patient of one dataset version keeps their part in the next, larger one (but for a few at the edges),
-    and a retrained model is not compared with a champion that was trained on the new test patients.
+    and a retrained model is not compared with a champion that was trained on the new test patients. Where the table
+    has a split of its own, only calibration is drawn: by pictures, so that every home draws alike, whatever the key
+    of its pseudonyms.
     """
-    return hashlib.sha256(f"{seed}/{group.name}".encode()).hexdigest()
+    return hashlib.sha256(f"{seed}/{group.picture if hinted else group.name}".encode()).hexdigest()
 
 
 def split_dataset(
@@ -112,7 +116,10 @@ def split_dataset(
     groups = _groups(dataset)
     assigned: dict[str, list[int]] = {part: [] for part in PARTS}
     for label, name in enumerate(dataset.classes):
-        shuffled = sorted((group for group in groups if group.label == label), key=lambda group: _place(group, seed))
+        shuffled = sorted(
+            (group for group in groups if group.label == label),
+            key=lambda group: _place(group, seed, hinted=keep_hints),
+        )
         sides = _hinted(dataset, shuffled, name, fractions) if keep_hints else _drawn(shuffled, name, fractions)
         for group, part in zip(shuffled, sides, strict=True):
             assigned[part].extend(group.indices)
@@ -126,11 +133,11 @@ def _groups(dataset: Dataset) -> list[_Group]:
     members: dict[str, list[int]] = {}
     for index, patient in enumerate(dataset.patients.tolist()):
         members.setdefault(together[patient], []).append(index)
-    groups = []
+    groups, pictures = [], dataset.column("pixel_sha256")
     for key in sorted(members):
         votes = Counter(dataset.labels[members[key]].tolist())
         label = min(votes, key=lambda candidate: (-votes[candidate], candidate))
-        groups.append(_Group(name=key, indices=tuple(members[key]), label=label))
+        groups.append(_Group(name=key, picture=min(pictures[members[key]]), indices=tuple(members[key]), label=label))
     return groups
 
 

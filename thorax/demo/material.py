@@ -50,7 +50,7 @@ def phantom_material(place: Path, note: Note) -> Material:
     return Material(
         source=site_a,
         labels=site_a / "labels.csv",
-        keep_split=False,
+        keep_split=True,
         recipe="smallcnn_phantom",
         first_ten=_files(unseen)[:10],
         shifted=shifted[:SHIFTED_IMAGES],

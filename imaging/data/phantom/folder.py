@@ -75,7 +75,7 @@ def picture_file(patient: Patient, exposure: Exposure, *, site: str, size: int, 
 
 
 def _row(name: str, patient: Patient, exposure: Exposure, site: str) -> dict[str, object]:
-    values = (name, patient.label, patient.identifier, exposure.view, patient.sex, patient.age, site, "")
+    values = (name, patient.label, patient.identifier, exposure.view, patient.sex, patient.age, site, patient.side)
     return dict(zip(COLUMNS, values, strict=True))
 
 

@@ -1,6 +1,7 @@
 """Splits: whole patients, every image once, every class everywhere, the same from the same seed."""
 
 import dataclasses
+import hashlib
 import json
 
 import numpy as np
@@ -114,3 +115,18 @@ def test_a_patient_keeps_their_side_when_the_dataset_grows(tmp_path, make_datase
     assert not fitted & tested
     stayed = {small.patients[i] for i in before.parts["test"]} & tested
     assert len(stayed) >= 0.75 * len(before.parts["test"])
+
+
+def test_with_the_tables_own_split_calibration_does_not_depend_on_the_pseudonyms_key(tmp_path, make_dataset):
+    """So two homes, each with its own key, train and test on the same images."""
+    rows = rows_of(40, 1)
+    hints = ["test" if i % 4 == 0 else "train" for i in range(len(rows))]
+    one = make_dataset(tmp_path / "one", rows, hints=hints)
+    other = make_dataset(tmp_path / "other", [(a, f"x{hash_of(b)}", c) for a, b, c in rows], hints=hints)
+    first, second = (split_dataset(dataset, keep_hints=True).parts["calibration"] for dataset in (one, other))
+    assert first.tolist() == second.tolist()
+    assert len(first) > 0
+
+
+def hash_of(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:8]

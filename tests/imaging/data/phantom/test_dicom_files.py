@@ -80,14 +80,15 @@ def test_both_kinds_of_device_negative_and_window_occur(files: list[pydicom.Data
     assert len(files) / 2 < windowed < len(files)
 
 
-def test_the_label_table_names_every_file_and_leaves_the_split_open(folder: Path, files: list[pydicom.Dataset]):
+def test_the_label_table_names_every_file_and_gives_each_patient_one_side(folder: Path, files: list[pydicom.Dataset]):
     with (folder / "labels.csv").open(newline="") as table:
         rows = list(csv.DictReader(table))
     assert list(rows[0]) == ["file", "label", "patient_id", "view", "sex", "age", "site", "split"]
     for row, ds in zip(rows, files, strict=True):
         assert (folder / row["file"]).is_file()
         assert (row["patient_id"], row["view"], row["sex"]) == (ds.PatientID, ds.ViewPosition, ds.PatientSex)
-        assert row["split"] == ""
+    sides = {(row["patient_id"], row["split"]) for row in rows}
+    assert len(sides) == len({row["patient_id"] for row in rows})
     by_patient = {row["patient_id"]: row["label"] for row in rows}
     assert {(row["patient_id"], row["label"]) for row in rows} == set(by_patient.items())
     assert sorted(by_patient.values()) == sorted(CLASSES * 4)
@@ -136,3 +137,11 @@ def test_a_failure_on_the_way_leaves_nothing(tmp_path: Path):
 def test_values_out_of_range_are_refused(tmp_path: Path, wrong: dict):
     with pytest.raises(ConfigurationError, match="expected"):
         write_phantom(tmp_path / "p", **{"patients": 1, "size": SIZE, **wrong})
+
+
+def test_the_sides_of_the_split_hold_the_classes_in_equal_shares():
+    patients = [draw_patient(index, seed=1, site="A") for index in range(345)]
+    for side, least in (("test", 30), ("val", 10), ("train", 65)):
+        counts = [sum(one.label == label and one.side == side for one in patients) for label in CLASSES]
+        assert len(set(counts)) == 1
+        assert counts[0] >= least
