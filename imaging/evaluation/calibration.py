@@ -1,8 +1,7 @@
 """Temperature scaling on a part of its own (Guo et al. 2017, section 4.2).
 
 One number divides the logits, so no image changes its most probable class. It is fitted by L-BFGS on the negative
-log-likelihood and kept only where the part shows that it is needed: a temperature within noise of 1 makes
-calibration elsewhere worse as often as better.
+log-likelihood and kept only where it lowers it.
 """
 
 from dataclasses import dataclass
@@ -17,10 +16,6 @@ from imaging.evaluation.metrics import Array, Labels
 PRIOR_SIGMA = 1.0
 """Standard deviation of log T before any image is seen. It weighs as much as one image, and keeps the fit finite
 where every calibration image is right (the likelihood alone would then ask for T = 0: boundless confidence)."""
-
-
-CRITICAL_CHI2 = 3.841
-"""95 % quantile of chi-square with one degree of freedom: the likelihood-ratio test of T = 1."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,13 +39,12 @@ def mean_nll(logits: Array, labels: Labels, temperature: float) -> float:
     return float(-log_p[np.arange(len(labels)), labels].mean())
 
 
-def fit_temperature(logits: Array, labels: Labels, *, n_patients: int | None = None) -> Temperature:
-    """Fit one temperature on the calibration part; keep it where the likelihood-ratio test rejects T = 1 at 5 %.
+def fit_temperature(logits: Array, labels: Labels) -> Temperature:
+    """Fit one temperature on the calibration part.
 
     Args:
         logits: (N, C) uncalibrated.
         labels: (N,) class indices.
-        n_patients: How many patients the images are of: one patient's images count as one; N where absent.
 
     Raises:
         DataError: when the part is empty or a logit is not finite.
@@ -73,6 +67,6 @@ def fit_temperature(logits: Array, labels: Labels, *, n_patients: int | None = N
     found = minimize(loss, np.zeros(1), jac=True, method="L-BFGS-B", bounds=[(np.log(0.02), np.log(50.0))])
     temperature = float(np.exp(found.x[0]))
     after = mean_nll(scores, labels, temperature)
-    if not 2 * (n_patients or len(labels)) * (before - after) > CRITICAL_CHI2:
+    if not after < before:
         return Temperature(temperature=1.0, nll_before=before, nll_after=before, kept=False)
     return Temperature(temperature=temperature, nll_before=before, nll_after=after, kept=True)

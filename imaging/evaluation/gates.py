@@ -122,6 +122,9 @@ def check_critical_sensitivity(evidence: Evidence, row: GateRow) -> Verdict:
 def check_calibration(evidence: Evidence, row: GateRow) -> Verdict:
     """Debiased calibration error within the bound or within chance, and not worse than before temperature scaling.
 
+    Worse counts where the error is beyond chance: a perfectly calibrated model cannot be told from a slightly
+    better one on the same images.
+
     Chance is what one perfectly calibrated model in 20 exceeds on this many images; from some 600 on it is below
     the default bound, which then decides alone.
     """
@@ -132,7 +135,7 @@ def check_calibration(evidence: Evidence, row: GateRow) -> Verdict:
     if summary.chance is None or is_missing(summary.chance):
         return missing(row, "what chance alone gives")
     bound = max(row.bound, summary.chance)
-    worse = change.low > 0
+    worse = change.low > 0 and after > summary.chance
     verb = "worse than" if worse else "not worse than"
     reason = (
         f"debiased ECE {after:.3f} at T = {summary.temperature:.2f}, {verb} before ({change.value:+.3f}); "

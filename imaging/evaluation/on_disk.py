@@ -48,8 +48,7 @@ def calibrate_on_disk(model: Path, dataset: Path, split: Path, out: Path) -> Cal
     both = np.concatenate([parts["calibration"], parts["val"]])
     logits, labels = subject.predictor.logits(subject.data.images[both]), subject.labels[both]
     own = len(parts["calibration"])
-    n_patients = len(np.unique(subject.data.patients[parts["calibration"]]))
-    fitted = fit_temperature(logits[:own], labels[:own], n_patients=n_patients)
+    fitted = fit_temperature(logits[:own], labels[:own])
     points = choose_operating_points(
         scaled_probabilities(logits, fitted.temperature),
         labels,

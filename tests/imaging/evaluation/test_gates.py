@@ -61,7 +61,6 @@ SPOILT = [
     ("critical_sensitivity", "critical_classes", (), "missing"),
     ("calibration", "calibration.debiased_after", {"value": 0.2, "low": 0.0, "high": 0.3}, "0.200"),
     ("calibration", "calibration.chance", None, "missing"),
-    ("calibration", "calibration.change", {"value": 0.02, "low": 0.001, "high": 0.04}, "worse than before"),
     ("calibration", "calibration.change", MISSING, "missing"),
     ("calibration", "calibration.debiased_after", MISSING, "missing"),
     ("subgroup_gap", "subgroups.0.gap", {"value": 0.06, "low": 0.001, "high": 0.1}, "beyond chance"),
@@ -113,6 +112,15 @@ def test_a_calibration_error_above_the_bound_fails_only_beyond_chance(chance, pa
     figure = {"value": 0.051, "low": 0.0, "high": 0.1}
     judged = changed(changed(good, "calibration.debiased_after", figure), "calibration.chance", chance)
     assert ask(judged, "calibration", tmp_path).passed is passed
+
+
+@pytest.mark.parametrize(("chance", "passed"), [(0.02, False), (0.04, True)])
+def test_a_temperature_that_made_calibration_worse_beyond_chance_fails(chance, passed, good, tmp_path):
+    judged = changed(good, "calibration.debiased_after", {"value": 0.03, "low": 0.0, "high": 0.1})
+    judged = changed(judged, "calibration.change", {"value": 0.02, "low": 0.001, "high": 0.04})
+    result = ask(changed(judged, "calibration.chance", chance), "calibration", tmp_path)
+    assert result.passed is passed
+    assert passed or "worse than before" in result.reason
 
 
 def test_a_gap_that_chance_explains_passes_and_small_groups_are_only_reported(good, tmp_path):
