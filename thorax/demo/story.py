@@ -216,9 +216,8 @@ def retrain(telling: Telling, home: Path, material: Material, found: dict[str, A
             chapter.outcome = f"none ({decision.rule}): {decision.reason}"
             return
         if not ended.passed:
-            raise GateFailureError(
-                f"the retraining ended without a challenger; see `thorax pipelines show {ended.run}`"
-            )
+            chapter.outcome = f"[red]no challenger[/red]: a gate stopped it; see `thorax pipelines show {ended.run}`"
+            return
         found["challenger"] = ended.version
         chapter.outcome = (
             f"version {ended.version} is the challenger; version {found['served'].version} goes on serving"
