@@ -142,7 +142,7 @@ class TrainConfig(Frozen):
     def _fits_together(self) -> Self:
         if self.subject == "radiograph" and self.augment.flip:
             raise ValueError(
-                "radiographs cannot be mirrored: a chest has a left and a right; set augment.flip to false"
+                "a radiograph cannot be mirrored, for a chest has a left and a right; set augment.flip to false"
             )
         return self
 

@@ -18,6 +18,12 @@ class AccessDeniedError(ServiceError):
     code = "access_denied"
 
 
+class NotReleasedError(ServiceError):
+    """A loaded version whose release is not completed: it answers nobody yet, or no more."""
+
+    code = "not_released"
+
+
 class ModelLoadError(ServiceError):
     """TorchServe answers, but does not get this model to work."""
 

@@ -24,6 +24,7 @@ from serving.keeping import Keeper
 from serving.packages import fetch_package
 from serving.parties import ModelServer, Versions
 from serving.record import ReleaseRecord
+from serving.release_gate import ReleaseGate
 from serving.smoke import smoke_test
 from serving.state import Pending, ReleaseState, Served, load_state, release_lock, save_state
 from serving.torchserve import ManagementClient
@@ -78,6 +79,11 @@ class Release:
     clock: Callable[[], float] = time.time
     """Seconds; kept in the state, so that another process goes on counting."""
 
+    @property
+    def gate(self) -> ReleaseGate:
+        """What lets a version answer: opened when its smoke test is passed, shut when it is unloaded."""
+        return ReleaseGate.of(self.folder)
+
     def run(self) -> ReleaseResult:
         """Do what is missing; what does not answer is reported and tried at the next call."""
         with release_lock(self.folder):
@@ -102,6 +108,8 @@ class Release:
 
     def _try_to_keep_serving(self, serving: Served | None) -> tuple[bool, str]:
         """Load what should serve; a version that no longer loads is told, for it must not keep its successor out."""
+        if serving:
+            self.gate.admit(serving.version, serving.digest)
         keeper = Keeper(
             folder=self.folder, store=self.store, registry=self.registry, server=self.server, clock=self.clock
         )
@@ -127,9 +135,12 @@ class Release:
         candidate = Served(version=version, digest=digest, archive=archive.name)
         try:
             self._load(candidate)
-            self.smoke_test(package, version=version, digest=digest, request_id=f"smoke-{pending.release}")
+            token = self.gate.expect_smoke_test(version, digest)
+            request_id = f"smoke-{pending.release}"
+            self.smoke_test(package, version=version, digest=digest, request_id=request_id, token=token)
         except (ModelLoadError, SmokeTestError) as error:
             return self._roll_back(pending, error)
+        self.gate.admit(version, digest)
         self.server.set_default(version)
         state = load_state(self.folder)
         save_state(self.folder, ReleaseState(serving=candidate, previous=state.serving, pending=pending))
@@ -162,6 +173,9 @@ class Release:
         loaded = self.server.loaded().get(candidate.version)
         if loaded is not None and loaded.archive != candidate.archive:
             self.server.unregister(candidate.version)
+            loaded = None
+        if loaded is None:
+            self._shut_for_all_but_serving()
         self.server.register(candidate.archive)
         self.server.wait_until_ready(candidate.version)
 
@@ -172,6 +186,7 @@ class Release:
         if serving is None or pending is None or pending.version != serving.version:
             return
         self._unload_others(serving.version)
+        self._shut_for_all_but_serving()
         if state.previous:
             self.registry.set_alias(state.previous.version, "previous")
             self._tag(state.previous.version, "retired", f"replaced by version {serving.version}")
@@ -202,6 +217,7 @@ class Release:
         if state.serving and self.server.default() != state.serving.version:
             self.server.set_default(state.serving.version)
         self.server.unregister(pending.version)
+        self._shut_for_all_but_serving()
         details = {"reason": str(error), "code": error.code, "serving": self._serving_version()}
         self.record.once(pending, "release.rolled_back", details)
         return self._put_back(pending, "rolled_back", str(error))
@@ -222,6 +238,7 @@ class Release:
     def _abandon(self, pending: Pending, reason: str) -> None:
         """End a release that was killed half way and is no longer wanted."""
         self._unload_others(self._serving_version())
+        self._shut_for_all_but_serving()
         outcomes = ("approval.refused", "release.rolled_back")
         if self.record.has(pending, "release.started") and not any(self.record.has(pending, one) for one in outcomes):
             details = {"reason": reason, "serving": self._serving_version()}
@@ -229,6 +246,14 @@ class Release:
             self._tag(pending.version, "rolled_back", reason)
         state = load_state(self.folder)
         save_state(self.folder, state.model_copy(update={"pending": None}))
+
+    def _shut_for_all_but_serving(self) -> None:
+        """Take their permission from versions that are no longer loaded, also from those of a killed release."""
+        serving = load_state(self.folder).serving
+        if serving:
+            self.gate.admit_only(serving.version, serving.digest)
+        else:
+            self.gate.close()
 
     def _unload_others(self, version: str | None) -> None:
         for other in self.server.loaded():

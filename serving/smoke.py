@@ -10,7 +10,9 @@ from serving.errors import AccessDeniedError, RefusedError, SmokeTestError
 TOLERANCE = 1e-4
 
 
-def smoke_test(client: ChestXrayClient, package: Path, *, version: str, digest: str, request_id: str) -> None:
+def smoke_test(
+    client: ChestXrayClient, package: Path, *, version: str, digest: str, request_id: str, token: str
+) -> None:
     """Ask one loaded version about its reference image.
 
     Args:
@@ -19,6 +21,7 @@ def smoke_test(client: ChestXrayClient, package: Path, *, version: str, digest: 
         version: The loaded version, which need not be the default one.
         digest: The package's digest, which the answer must carry.
         request_id: Marks the request in the prediction log.
+        token: Of the release gate, for the version answers nobody else yet.
 
     Raises:
         SmokeTestError: there is no reference, the answer is another one, or the loaded model gives none.
@@ -26,7 +29,8 @@ def smoke_test(client: ChestXrayClient, package: Path, *, version: str, digest: 
     """
     expected = _reference(package)
     try:
-        answer = client.predict(package / "reference_image.png", version=version, request_id=request_id)
+        image = package / "reference_image.png"
+        answer = client.predict(image, version=version, request_id=request_id, smoke_token=token)
     except RefusedError as error:
         raise SmokeTestError(f"the reference image was refused: {error.code}") from error
     except AccessDeniedError:

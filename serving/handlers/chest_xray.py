@@ -11,14 +11,15 @@ from typing import Any
 
 from audit.predictions import PredictionSpool
 from imaging.dicom.pixels import Limits
-from imaging.errors import InvalidImageError
+from imaging.errors import InvalidImageError, ServiceError
 from imaging.inference import Predictor
 from imaging.settings import Settings
 from serving.answer import ModelIdentity
-from serving.errors import BadRequestError
+from serving.errors import BadRequestError, NotReleasedError
 from serving.packages import verify_for_serving
 from serving.reader import Case, Reader, Reading
-from serving.request import read_request, read_request_id
+from serving.release_gate import Released, ReleaseGate, may_answer
+from serving.request import read_request, read_request_id, read_smoke_token
 
 RETRY_AFTER_S = "1"
 
@@ -36,6 +37,7 @@ class ChestXrayHandler:
         released = context.manifest["model"]
         package = Path(context.system_properties["model_dir"]) / "package"
         verify_for_serving(package, released["digest"])
+        self.gate = ReleaseGate.of(settings.home / "release")
         gpu = context.system_properties.get("gpu_id")
         self.reader = Reader(
             predictor=Predictor.load(package, device="cpu" if gpu is None else f"cuda:{gpu}"),
@@ -51,17 +53,28 @@ class ChestXrayHandler:
 
     def handle(self, requests: list[dict[str, Any]], context: Any) -> list[str]:
         """Answer a batch. One bad request gets its own 4xx; its neighbours are served."""
-        cases = [self._receive(fields, context.get_all_request_header(i)) for i, fields in enumerate(requests)]
+        released = self.gate.read()
+        cases = [
+            self._receive(fields, context.get_all_request_header(i), released) for i, fields in enumerate(requests)
+        ]
         return [self._send(reading, context, i) for i, reading in enumerate(self.reader.read(cases))]
 
-    def _receive(self, fields: dict[str, Any], headers: dict[str, Any]) -> Case:
+    def _receive(self, fields: dict[str, Any], headers: dict[str, Any], released: Released) -> Case:
         case = Case(request_id=uuid.uuid4().hex)
         try:
             case.request_id = read_request_id(fields, headers) or case.request_id
+            self._refuse_unreleased(released, read_smoke_token(headers))
             case.request = read_request(fields, headers, case.request_id)
-        except (BadRequestError, InvalidImageError) as error:
+        except (BadRequestError, InvalidImageError, NotReleasedError) as error:
             case.error = error
+        except Exception:  # what is raised here fails the batch, unlogged: no request may do that to its neighbours
+            case.error = ServiceError("the request could not be read; try again")
         return case
+
+    def _refuse_unreleased(self, released: Released, token: str) -> None:
+        identity = self.reader.identity
+        if not may_answer(released, identity.version, identity.digest, token=token):
+            raise NotReleasedError(f"version {identity.version} is loaded and not released; try again")
 
     def _send(self, reading: Reading, context: Any, index: int) -> str:
         context.set_response_status(code=reading.status, phrase="", idx=index)
