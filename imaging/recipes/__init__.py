@@ -3,10 +3,9 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from pydantic import ValidationError
-
 from imaging.config import TrainConfig
-from imaging.errors import ConfigurationError, NotFoundError
+from imaging.errors import NotFoundError
+from imaging.recipes.overrides import apply_overrides
 from imaging.recipes.phantom import mobilenetv2_phantom, mobilenetv2_phantom_scratch
 from imaging.recipes.small_cnn import smallcnn_phantom
 from imaging.recipes.smoke import mobilenetv2_smoke
@@ -21,12 +20,6 @@ RECIPES: dict[str, Callable[[], TrainConfig]] = {
     "smallcnn_phantom": smallcnn_phantom,
     "mobilenetv2_smoke": mobilenetv2_smoke,
 }
-
-FIXED = {
-    "floors": "gates would be passed by asking for less",
-    "name": "a model says by it which recipe made it",
-}
-"""Fields that a run may not change, and why; they change with a recipe, by a commit."""
 
 
 def get_recipe(name: str) -> TrainConfig:
@@ -45,21 +38,10 @@ def changed_recipe(name: str, overrides: Mapping[str, Any]) -> TrainConfig:
 
     Args:
         name: A name from `RECIPES`.
-        overrides: TrainConfig fields and their new values.
+        overrides: TrainConfig fields and their new values; dots name a field inside another (`input.size`).
 
     Raises:
         ConfigurationError: for a field that is unknown, out of range, or not a run's to change.
         NotFoundError: when there is no such recipe.
     """
-    config = get_recipe(name)
-    for field in overrides:
-        if field in FIXED:
-            raise ConfigurationError(
-                f"the recipe {name!r} cannot be changed so: {field} is not a run's to set, {FIXED[field]}; "
-                "write a recipe of its own in imaging.recipes"
-            )
-    try:
-        return config.replace(**overrides)
-    except ValidationError as error:
-        what = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg'].lower()}" for e in error.errors())
-        raise ConfigurationError(f"the recipe {name!r} cannot be changed so: {what}") from error
+    return apply_overrides(get_recipe(name), overrides)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from imaging.errors import ConfigurationError, ServiceError
+from imaging.errors import ServiceError
 from thorax.console import emit, say
 
 if TYPE_CHECKING:
@@ -26,7 +26,8 @@ Data = Annotated[str, typer.Option(help="Folder or s3:// address of images, or a
 Labels = Annotated[str, typer.Option(help="Label table (CSV); class folders where absent.")]
 DatasetName = Annotated[str, typer.Option("--name", help="What the dataset's name starts with.")]
 Set = Annotated[
-    list[str] | None, typer.Option("--set", help="Change a recipe's field: key=value, the value as JSON or text.")
+    list[str] | None,
+    typer.Option("--set", help="Change a recipe's field: input.size=64; the value as JSON or text."),
 ]
 Trigger = Annotated[Literal["manual", "drift", "schedule"], typer.Option(help="Why it is trained.")]
 KeepSplit = Annotated[bool, typer.Option("--keep-split", help="Keep the label table's own split.")]
@@ -149,8 +150,9 @@ def _arguments(
 ) -> dict[str, Any]:
     """Return the pipeline's arguments; a recipe or change that cannot be is refused here, before anything starts."""
     from imaging.recipes import changed_recipe
+    from imaging.recipes.overrides import parse_overrides
 
-    overrides = dict(_change(text) for text in changes)
+    overrides = parse_overrides(changes)
     config = changed_recipe(recipe, overrides)
     return {
         "source": data,
@@ -163,16 +165,6 @@ def _arguments(
         "overrides": overrides,
         "trigger": trigger,
     }
-
-
-def _change(text: str) -> tuple[str, Any]:
-    key, separator, value = text.partition("=")
-    if not separator or not key:
-        raise ConfigurationError(f"expected key=value after --set, got {text!r}")
-    try:
-        return key, json.loads(value)
-    except json.JSONDecodeError:
-        return key, value
 
 
 def _tell_end(result: "RunResult") -> None:
