@@ -20,7 +20,7 @@ from thorax import stack
 from thorax.stack import processes
 from thorax.stack.environment import environment
 from thorax.stack.lifecycle import record_path
-from thorax.stack.places import Places
+from thorax.stack.places import DEFAULT_PORTS, Places, load_ports
 from thorax.stack.processes import ProcessRecord
 from thorax.stack.servers import SERVERS
 
@@ -49,6 +49,10 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     finally:
         stack.down(home)
         os.environ |= before
+
+
+PROGRAM = "import sys; from pathlib import Path; from thorax import stack; stack.up(Path(sys.argv[1]))"
+ROOT = Path(stack.__file__).parents[2]
 
 
 def numbers(home: Path) -> dict[str, int | None]:
@@ -222,8 +226,7 @@ def test_torn_files_are_mended_and_the_new_passwords_work(place):
 @pytest.mark.parametrize("after_s", [0.4, 1.5, 4.0])
 def test_an_up_that_is_killed_is_finished_by_the_next(place, after_s):
     stack.down(place)
-    program = "import sys; from pathlib import Path; from thorax import stack; stack.up(Path(sys.argv[1]))"
-    with subprocess.Popen([sys.executable, "-c", program, str(place)], cwd=Path(stack.__file__).parents[2]) as begun:
+    with subprocess.Popen([sys.executable, "-c", PROGRAM, str(place)], cwd=ROOT) as begun:
         time.sleep(after_s)
         begun.kill()
     stack.up(place)
@@ -245,6 +248,22 @@ def test_a_port_that_somebody_took_meanwhile_is_given_up(place):
     assert any(str(port) in event and event.state == "ports" for event in events)
     assert bucket(place).get_object(Bucket="datasets", Key="before/s3")["Body"].read() == b"kept"
     assert stack.up(place) == found
+
+
+def test_stacks_started_at_one_moment_share_no_port(place, tmp_path):
+    homes = [tmp_path / "one", tmp_path / "two"]
+    try:
+        begun = [subprocess.Popen([sys.executable, "-c", PROGRAM, str(home)], cwd=ROOT) for home in homes]
+        assert [process.wait(240) for process in begun] == [0, 0]
+        assert [states(home) for home in (*homes, place)] == [dict.fromkeys(SERVERS, "running")] * 3
+        ports = [port for home in (*homes, place) for port in (load_ports(Places.of(home)) or {}).values()]
+        assert len(set(ports)) == len(ports) == 3 * len(DEFAULT_PORTS)
+        for home in homes:
+            assert ask(home, "trainer", "GET", "registered-models/get?name=chest-xray").status_code == 200
+            assert bucket(home).list_objects_v2(Bucket="datasets")["Name"] == "datasets"
+    finally:
+        for home in homes:
+            stack.down(home)
 
 
 def test_the_record_names_each_start_and_verifies(place):

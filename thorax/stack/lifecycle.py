@@ -8,18 +8,19 @@ import contextlib
 import fcntl
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from imaging.errors import ServiceError
 from thorax.stack import processes
-from thorax.stack.credentials import load_credentials, load_or_create_credentials
-from thorax.stack.launch import Launch, StackEvent
+from thorax.stack.credentials import Credentials, load_credentials, load_or_create_credentials
+from thorax.stack.launch import Launch, PortTakenError, StackEvent
 from thorax.stack.places import DEFAULT_PORTS, Addresses, Places, Ports, load_ports, save_ports
 from thorax.stack.ports import choose_ports
 from thorax.stack.processes import ProcessRecord
-from thorax.stack.servers import SERVERS, Server, ServerStatus, site_of
+from thorax.stack.reservations import Reservations, folder_of_this_user
+from thorax.stack.servers import SERVERS, Server, ServerStatus, answers, site_of
 from thorax.stack.site import Site
 
 OnEvent = Callable[[StackEvent], None]
@@ -28,11 +29,12 @@ LOCK_WITHIN_S = 300.0
 ATTEMPTS = 3
 
 
-def up(home: Path, *, on_event: OnEvent | None = None) -> Addresses:
-    """Start every server that is not running, wait until each is ready, and return where they answer.
+def up(home: Path, *, on_event: OnEvent | None = None, servers: Mapping[str, Server] = SERVERS) -> Addresses:
+    """Start every one of `servers` that is not running, wait until each is ready, and return where they answer.
 
     What a kill or a reboot left is mended: records of processes that are gone, half-written files, orphaned workers.
-    A server whose configuration changed is started again. Ports are kept from one `up` to the next while they are free.
+    A server whose configuration changed is started again. Ports are kept from one `up` to the next while they are free;
+    a server that loses its port to another program before it listens is tried again at another one, twice at most.
 
     Raises:
         ServiceError: a server does not get ready; the message ends with the end of its log.
@@ -44,19 +46,28 @@ def up(home: Path, *, on_event: OnEvent | None = None) -> Addresses:
         credentials, are_new = load_or_create_credentials(places)
         if are_new:
             tell(StackEvent("new passwords made", state="credentials"))
-        for attempt in range(ATTEMPTS):
-            ports = _settle_ports(places, tell)
-            launch = Launch(site=site_of(places, ports, credentials), tell=tell)
-            try:
-                started = launch.run()
-                break
-            except ServiceError:
-                if attempt == ATTEMPTS - 1 or not _lost_a_port(places, ports):
-                    raise
-                tell(StackEvent("a port was taken meanwhile; trying others", state="ports"))
+        ports, started = _launch(places, credentials, servers, tell)
         if started:
             _record("stack.started", places, started)
     return Addresses.of(ports)
+
+
+def _launch(
+    places: Places, credentials: Credentials, servers: Mapping[str, Server], tell: OnEvent
+) -> tuple[Ports, list[str]]:
+    """Choose ports and start what does not run, again where another program took a port; return who was started."""
+    attempts_left = ATTEMPTS
+    while True:
+        attempts_left -= 1
+        with Reservations(folder_of_this_user()) as reservations:
+            ports = _settle_ports(places, servers, reservations, tell)
+            launch = Launch(site=site_of(places, ports, credentials), tell=tell, servers=servers)
+            try:
+                return ports, launch.run()
+            except PortTakenError:
+                if not attempts_left:
+                    raise
+        tell(StackEvent("a port was taken meanwhile; trying others", state="ports"))
 
 
 def down(home: Path, *, on_event: OnEvent | None = None) -> list[str]:
@@ -109,7 +120,7 @@ def _status_of(server: Server, site: Site) -> ServerStatus:
         detail = f"see {site.places.logs / server.name}.log; `thorax up` starts it again" if died else ""
         return ServerStatus(name=server.name, state="died" if died else "stopped", url=url, detail=detail)
     memory = sum(_memory(number) for number in processes.family(process))
-    is_ready = server.is_ready(site)
+    is_ready = answers(server, site, process)
     return ServerStatus(
         name=server.name,
         state="running" if is_ready else "starting",
@@ -144,23 +155,17 @@ def _sweep(places: Places, tell: OnEvent) -> None:
         processes.end((process for _name, process in orphans), grace_s=2)
 
 
-def _settle_ports(places: Places, tell: OnEvent) -> Ports:
-    """Return the ports: those of our running servers stay, the others stay where they are free."""
+def _settle_ports(places: Places, servers: Mapping[str, Server], reservations: Reservations, tell: OnEvent) -> Ports:
+    """Return the ports: those of our running servers stay, the others stay where they are free, and are reserved."""
     before = load_ports(places)
     wanted = before or DEFAULT_PORTS
-    running = [server for server in SERVERS.values() if before and _is_running(places, server.name)]
-    ports = choose_ports(wanted, keep=[port for server in running for port in server.ports])
+    running = [server for server in servers.values() if before and _is_running(places, server.name)]
+    ports = choose_ports(wanted, keep=[port for server in running for port in server.ports], take=reservations.take)
     for name, port in ports.items():
         if port != wanted[name]:
             tell(StackEvent(f"port {wanted[name]} ({name}) is taken; using {port}", state="ports"))
     save_ports(places, ports)
     return ports
-
-
-def _lost_a_port(places: Places, ports: Ports) -> bool:
-    """Whether some other program holds a port of a server that does not run."""
-    held = [port for server in SERVERS.values() if _is_running(places, server.name) for port in server.ports]
-    return choose_ports(ports, keep=held) != ports
 
 
 def _is_running(places: Places, name: str) -> bool:

@@ -1,7 +1,7 @@
 """Free ports on loopback."""
 
 import socket
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from imaging.errors import ServiceError
 from thorax.stack.places import LOOPBACK, Ports
@@ -20,12 +20,13 @@ def is_free(port: int) -> bool:
     return True
 
 
-def choose_ports(wanted: Ports, *, keep: Iterable[str] = ()) -> Ports:
+def choose_ports(wanted: Ports, *, keep: Iterable[str] = (), take: Callable[[int], bool] = is_free) -> Ports:
     """Return a port for each name: the wanted one, or the next free one above it.
 
     Args:
         wanted: Port by name.
         keep: Names whose port our own running server holds.
+        take: Says whether a port may be had, and may reserve it; asked of each until it says yes.
 
     Raises:
         ServiceError: there is no free port.
@@ -33,12 +34,12 @@ def choose_ports(wanted: Ports, *, keep: Iterable[str] = ()) -> Ports:
     chosen = {name: wanted[name] for name in keep}
     for name, port in wanted.items():
         if name not in chosen:
-            chosen[name] = _next_free(port, taken=set(chosen.values()))
+            chosen[name] = _next_free(port, taken=set(chosen.values()), take=take)
     return {name: chosen[name] for name in wanted}
 
 
-def _next_free(port: int, *, taken: set[int]) -> int:
+def _next_free(port: int, *, taken: set[int], take: Callable[[int], bool]) -> int:
     for candidate in range(port, min(port + TRIES, 65536)):
-        if candidate not in taken and is_free(candidate):
+        if candidate not in taken and take(candidate):
             return candidate
     raise ServiceError(f"no free port from {port} on; stop something that listens there")

@@ -22,6 +22,8 @@ from imaging.atomic import write_text
 STACK_MARKER = "THORAX_STACK_ID"
 SERVER_MARKER = "THORAX_STACK_SERVER"
 LARGEST_LOG = 5 * 2**20
+NOT_YET: list[str] = []
+"""The command line of a process that the kernel is still loading, which takes milliseconds on a busy machine."""
 
 
 class DetachedProcess(subprocess.Popen):
@@ -59,7 +61,7 @@ class ProcessRecord:
         """Return the recorded process; None where it ended, or its number belongs to another by now."""
         try:
             found = psutil.Process(self.pid)
-            same = abs(found.create_time() - self.create_time) < 0.01 and found.cmdline() == self.command
+            same = abs(found.create_time() - self.create_time) < 0.01 and found.cmdline() in (self.command, NOT_YET)
             return found if same and found.status() != psutil.STATUS_ZOMBIE else None
         except psutil.Error:
             return None
@@ -120,6 +122,15 @@ def family(process: psutil.Process) -> set[int]:
         return {process.pid, *(child.pid for child in process.children(recursive=True))}
     except psutil.Error:
         return {process.pid}
+
+
+def listening(process: psutil.Process) -> set[int]:
+    """Return the TCP ports that the process itself listens at; none where it cannot be looked into."""
+    try:
+        connections = process.net_connections("tcp")
+    except psutil.Error:
+        return set()
+    return {item.laddr.port for item in connections if item.status == psutil.CONN_LISTEN}
 
 
 def end(processes: Iterable[psutil.Process], *, grace_s: float) -> None:

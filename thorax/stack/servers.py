@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from thorax.stack import mlflow_server, release_controller, s3_server, torchserve_server
+import psutil
+
+from thorax.stack import mlflow_server, processes, release_controller, s3_server, torchserve_server
 from thorax.stack.credentials import Credentials
 from thorax.stack.places import Addresses, Places, Ports
 from thorax.stack.processes import SERVER_MARKER, STACK_MARKER
@@ -112,6 +114,15 @@ SERVERS: dict[str, Server] = {
         ),
     )
 }
+
+
+def answers(server: Server, site: Site, process: psutil.Process) -> bool:
+    """Whether `process` itself listens at every port of the server, and the server is ready.
+
+    What listens there may be another stack's: it looks as ready as ours, and must not be sent our secrets.
+    """
+    wanted = {site.ports[name] for name in server.ports}
+    return wanted <= processes.listening(process) and server.is_ready(site)
 
 
 def own_variables(server: Server, site: Site) -> dict[str, str]:
