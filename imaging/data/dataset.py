@@ -1,7 +1,7 @@
 """A dataset version on disk: packed images, one table, one manifest; its name ends in its digest.
 
-`images.npy` (N, S, S) uint8 · `table.parquet` one row an image · `manifest.json` schema, classes,
-counts and digests · `ingest_report.json` and `.html`. No name, identifier or date of a patient.
+`images.npy` uint8, (N, S, S) grey or (N, S, S, 3) RGB · `table.parquet` one row an image · `manifest.json`
+schema, classes, counts and digests · `ingest_report.json` and `.html`. No name, identifier or date of a patient.
 """
 
 import hashlib
@@ -41,7 +41,7 @@ class Dataset:
 
     path: Path
     images: np.ndarray = field(repr=False)
-    """(N, S, S) uint8, memory-mapped."""
+    """uint8, memory-mapped: (N, S, S) grey or (N, S, S, 3) RGB."""
     labels: np.ndarray = field(repr=False)
     """(N,) int64, indices into `classes`."""
     patients: np.ndarray = field(repr=False)
@@ -54,6 +54,11 @@ class Dataset:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    @property
+    def channels(self) -> int:
+        """1 where the images are grey, 3 where they are colour."""
+        return 3 if self.images.ndim == 4 else 1
 
     def column(self, name: str) -> np.ndarray:
         """Return one column of the table, (N,).
@@ -83,7 +88,11 @@ def load_dataset(path: Path, *, check_digest: bool = False) -> Dataset:
         table = _read_table(path / TABLE)
     except (OSError, ValueError) as error:
         raise DataError(f"the dataset {path.name} is incomplete: {type(error).__name__}; ingest it again") from error
-    if images.shape != (count, size, size) or images.dtype != np.uint8 or len(table["label"]) != count:
+    if (
+        images.shape != packed_shape(count, size, manifest.get("channels", 1))
+        or images.dtype != np.uint8
+        or len(table["label"]) != count
+    ):
         raise DataError(f"the dataset {path.name} does not hold the {count} images its manifest names")
     if tuple(sorted(set(table["label"].tolist()))) != classes:
         raise DataError(f"the labels of the dataset {path.name} are not the classes its manifest names")
@@ -126,7 +135,7 @@ def checked_manifest(data: bytes, *, of: str) -> dict[str, Any]:
     if manifest.get("schema_version") != SCHEMA_VERSION:
         raise DataError(f"expected dataset schema {SCHEMA_VERSION}, got {manifest.get('schema_version')}; ingest again")
     parts = {key: manifest.get(key) for key in ("size", "classes", "pixels", "table")}
-    if dataset_digest(**parts) != manifest.get("digest"):
+    if dataset_digest(**parts, channels=manifest.get("channels", 1)) != manifest.get("digest"):
         raise DataError(f"the manifest of {of} does not agree with its own digest")
     return manifest
 
@@ -137,39 +146,42 @@ def write_dataset(folder: Path, table: Mapping[str, np.ndarray], *, size: int, f
     Args:
         folder: Holds `images.npy` already.
         table: The columns of `COLUMNS`.
-        size: Side of the images.
+        size: Side of the images; their channels are read from `images.npy`.
         facts: More for the manifest (name, time, provenance, problems); not part of the digest.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     pq.write_table(pa.table({name: table[name].tolist() for name in COLUMNS}), folder / TABLE, compression="zstd")
-    classes = sorted(set(table["label"].tolist()))
-    parts = {
-        "size": size,
-        "classes": classes,
-        "pixels": pixels_digest(np.load(folder / IMAGES, mmap_mode="r", allow_pickle=False)),
-        "table": table_digest(table),
-    }
-    digest = dataset_digest(**parts)
-    counts = {
-        name: {
-            "images": int((table["label"] == name).sum()),
-            "patients": len(set(table["patient"][table["label"] == name].tolist())),
-        }
-        for name in classes
-    }
+    images = np.load(folder / IMAGES, mmap_mode="r", allow_pickle=False)
+    classes, channels = sorted(set(table["label"].tolist())), 3 if images.ndim == 4 else 1
+    parts = {"size": size, "classes": classes, "pixels": pixels_digest(images), "table": table_digest(table)}
+    digest = dataset_digest(**parts, channels=channels)
     manifest = {
         "schema_version": SCHEMA_VERSION,
         "digest": digest,
         **parts,
+        **({"channels": channels} if channels != 1 else {}),
         "images": len(table["label"]),
         "patients": len(set(table["patient"].tolist())),
-        "counts": counts,
+        "counts": _counts(table, classes),
         **facts,
     }
     write_text(folder / MANIFEST, json.dumps(manifest, indent=1) + "\n")
     return digest
+
+
+def _counts(table: Mapping[str, np.ndarray], classes: list[str]) -> dict[str, dict[str, int]]:
+    counts = {}
+    for name in classes:
+        members = table["label"] == name
+        counts[name] = {"images": int(members.sum()), "patients": len(set(table["patient"][members].tolist()))}
+    return counts
+
+
+def packed_shape(count: int, size: int, channels: int) -> tuple[int, ...]:
+    """Return the shape of `count` packed images: the channels are an axis only where there are three."""
+    return (count, size, size, 3) if channels == 3 else (count, size, size)
 
 
 def _read_table(path: Path) -> dict[str, np.ndarray]:
@@ -185,9 +197,13 @@ def _read_table(path: Path) -> dict[str, np.ndarray]:
     return {name: np.array(table.column(name).to_pylist()) for name in COLUMNS}
 
 
-def dataset_digest(*, size: object, classes: object, pixels: object, table: object) -> str:
-    """Return the digest of a dataset version: of its content, not of its name, time or place."""
+def dataset_digest(*, size: object, classes: object, pixels: object, table: object, channels: object = 1) -> str:
+    """Return the digest of a dataset version: of its content, not of its name, time or place.
+
+    The channels are in it only where they are not 1, so that grey datasets keep the digest they always had.
+    """
     parts = {"schema_version": SCHEMA_VERSION, "size": size, "classes": classes, "pixels": pixels, "table": table}
+    parts |= {} if channels == 1 else {"channels": channels}
     return "sha256:" + hashlib.sha256(json.dumps(parts, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 

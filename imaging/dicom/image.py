@@ -1,4 +1,4 @@
-"""What decoding is given and what it gives: `Limits` in, `DecodedImage` out."""
+"""What decoding is given and what it gives: `Limits` in, `DecodedImage` or `ColourImage` out."""
 
 from dataclasses import dataclass, field
 
@@ -42,3 +42,16 @@ class DecodedImage:
     """As written in the header: for ingest, which hashes it; nothing else may keep it."""
     sex: str = field(default="", repr=False)
     age_years: float | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ColourImage:
+    """One picture of anything, the right way up."""
+
+    pixels: np.ndarray = field(repr=False)
+    """(rows, columns, 3) uint8 RGB."""
+    is_grey: bool
+    """Whether the three channels are equal everywhere."""
+    media_type: str
+    sha256: str
+    """`sha256:` of the bytes that were decoded."""

@@ -1,4 +1,4 @@
-"""PNG and JPEG pictures of radiographs: 8 or 16 bits of grey, or grey that was saved as colour."""
+"""PNG and JPEG: radiographs (8 or 16 bits of grey, or grey that was saved as colour), and pictures of anything."""
 
 import io
 
@@ -8,7 +8,7 @@ from PIL import Image, ImageOps
 from imaging.dicom.grey_values import stretch
 from imaging.dicom.image import Limits
 from imaging.dicom.screening import check_size
-from imaging.errors import ImageTooLargeError, NotAChestRadiographError
+from imaging.errors import ImageTooLargeError, InvalidImageError, MalformedImageError, NotAChestRadiographError
 
 COLOURED = 24
 """Distance between the channels (of 255) above which a pixel counts as coloured; JPEG alone makes a few."""
@@ -27,12 +27,7 @@ def decode_picture(data: bytes, limits: Limits) -> tuple[np.ndarray, list[str]]:
         ImageTooLargeError, ImageQualityError: the size is out of bounds.
     """
     warnings: list[str] = []
-    with _opened(data) as image:
-        check_size(image.height, image.width, limits)
-        if image.format == "PNG" and getattr(image, "n_frames", 1) > 1:
-            raise NotAChestRadiographError("expected one picture, got an animation")
-        image.load()
-        upright = ImageOps.exif_transpose(image)
+    upright = _upright(data, limits, NotAChestRadiographError)
     if upright.mode.startswith(("I", "F")):
         return _sixteen_bits(np.asarray(upright), warnings), warnings
     if upright.mode in ("1", "L"):
@@ -40,6 +35,37 @@ def decode_picture(data: bytes, limits: Limits) -> tuple[np.ndarray, list[str]]:
     if upright.mode == "LA":
         return np.asarray(upright.getchannel("L"), np.float32) / 255, warnings
     return _from_colour(np.asarray(upright.convert("RGB")), warnings), warnings
+
+
+def decode_rgb(data: bytes, limits: Limits) -> tuple[np.ndarray, bool]:
+    """Return any picture as (rows, columns, 3) uint8, turned as its EXIF says, and whether it is grey.
+
+    What is transparent is shown on black, and 16 bits of grey are scaled to 8.
+
+    Raises:
+        MalformedImageError: an animation.
+        ImageTooLargeError, ImageQualityError: the size is out of bounds.
+    """
+    upright = _upright(data, limits, MalformedImageError)
+    if upright.mode.startswith(("I", "F")):
+        upright = Image.fromarray(np.rint(_sixteen_bits(np.asarray(upright), []) * 255).astype(np.uint8))
+    if upright.mode in ("1", "L"):
+        return np.repeat(np.asarray(upright.convert("L"))[:, :, None], 3, axis=2), True
+    if upright.has_transparency_data:
+        colour = upright.convert("RGBA")
+        upright = Image.alpha_composite(Image.new("RGBA", colour.size, (0, 0, 0, 255)), colour)
+    rgb = np.asarray(upright.convert("RGB"))
+    is_grey = bool((rgb[..., 0] == rgb[..., 1]).all() and (rgb[..., 1] == rgb[..., 2]).all())
+    return rgb, is_grey
+
+
+def _upright(data: bytes, limits: Limits, refusal: type[InvalidImageError]) -> Image.Image:
+    with _opened(data) as image:
+        check_size(image.height, image.width, limits)
+        if image.format == "PNG" and getattr(image, "n_frames", 1) > 1:
+            raise refusal("expected one picture, got an animation")
+        image.load()
+        return ImageOps.exif_transpose(image)
 
 
 def _opened(data: bytes) -> Image.Image:

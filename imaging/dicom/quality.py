@@ -14,14 +14,19 @@ def check_quality(grey: np.ndarray) -> list[str]:
     Raises:
         ImageQualityError: the picture is blank.
     """
-    if float(grey.std()) < LEAST_DEVIATION:
-        raise ImageQualityError("the image is blank: nothing in it differs from the rest")
+    check_not_blank(float(grey.std()))
     warnings = []
     if min(grey.shape) < LOW_RESOLUTION:
         warnings.append("low_resolution")
     if polarity(grey) < -0.1:
         warnings.append("polarity_suspect")
     return warnings
+
+
+def check_not_blank(deviation: float) -> None:
+    """Refuse a picture by the standard deviation of its values in [0, 1], of its liveliest channel where it has any."""
+    if deviation < LEAST_DEVIATION:
+        raise ImageQualityError("the image is blank: nothing in it differs from the rest")
 
 
 def polarity(grey: np.ndarray) -> float:

@@ -28,10 +28,14 @@ def write_folder(root: Path, rows: Iterable[tuple[str, int]]) -> Path:
     return root
 
 
-def write_small_dataset(folder: Path, rows: list[tuple[str, str, int]], hints: list[str] | None = None) -> Dataset:
+def write_small_dataset(
+    folder: Path, rows: list[tuple[str, str, int]], hints: list[str] | None = None, channels: int = 1
+) -> Dataset:
     """Write and load a dataset version straight from (label, patient, seed of the picture)."""
     folder.mkdir(parents=True, exist_ok=True)
     images = np.stack([picture(seed, 16) for _, _, seed in rows])
+    if channels == 3:
+        images = np.stack([images, images[:, ::-1], images[:, :, ::-1]], axis=-1)
     np.save(folder / IMAGES, images)
     texts = {name: np.array([""] * len(rows)) for name in COLUMNS}
     table = {

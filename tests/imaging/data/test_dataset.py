@@ -28,6 +28,27 @@ def test_the_name_is_not_part_of_the_digest(tmp_path, make_dataset):
     assert make_dataset(tmp_path / "f", [*ROWS[:2], ("b", "p4", 3)]).digest != make_dataset(tmp_path / "d", ROWS).digest
 
 
+def test_colour_images_load_equal_and_their_channels_are_part_of_the_digest(tmp_path, make_dataset):
+    written = make_dataset(tmp_path / "d", ROWS, channels=3)
+    loaded = load_dataset(tmp_path / "d", check_digest=True)
+    assert (loaded.channels, loaded.images.shape, loaded.images.dtype) == (3, (3, 16, 16, 3), np.uint8)
+    assert isinstance(loaded.images, np.memmap)
+    assert np.array_equal(loaded.images, written.images)
+    assert loaded.manifest["channels"] == 3
+    manifest = json.loads((tmp_path / "d" / "manifest.json").read_text())
+    del manifest["channels"]
+    (tmp_path / "d" / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(DataError, match="own digest"):
+        load_dataset(tmp_path / "d")
+
+
+def test_a_grey_dataset_keeps_the_digest_it_had_before_there_was_colour(tmp_path, make_dataset):
+    dataset = make_dataset(tmp_path / "d", ROWS)
+    assert dataset.digest == "sha256:cc5b151c61474802a4cf92122bd6ceeb0d1717d1a72e04a3bfd5dd40df7e705d"
+    assert dataset.channels == 1
+    assert "channels" not in dataset.manifest
+
+
 @pytest.mark.parametrize("file", ["images.npy", "table.parquet", "manifest.json"])
 def test_a_missing_file_is_named_as_an_incomplete_dataset(tmp_path, make_dataset, file):
     make_dataset(tmp_path / "d", ROWS)

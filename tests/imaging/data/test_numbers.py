@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from imaging.data.statistics import STATISTICS, image_statistics
-from imaging.data.transforms import to_square_uint8
+from imaging.data.transforms import to_square_rgb_uint8, to_square_uint8
 
 
 @given(images=arrays(np.uint8, (3, 9, 9)))
@@ -33,6 +33,27 @@ def test_statistics_agree_with_numpy(images):
     assert found == pytest.approx(expected, abs=1e-6)
 
 
+def test_small_and_large_images_are_described_alike_and_many_as_few():
+    """They take different ways through the histograms, and come in pieces."""
+    pixels = np.random.default_rng(0).integers(0, 256, (300, 64, 64), dtype=np.uint8)
+    large = np.repeat(np.repeat(pixels, 2, axis=1), 2, axis=2)
+    small, doubled = image_statistics(pixels), image_statistics(large)
+    for name in STATISTICS:
+        if name != "sharpness":
+            assert np.allclose(small[name], doubled[name])
+    assert small["mean"][299] == image_statistics(pixels[299:])["mean"][0]
+
+
+def test_a_colour_image_is_described_by_its_luminance():
+    grey = np.random.default_rng(0).integers(0, 256, (2, 9, 9), dtype=np.uint8)
+    colour = np.repeat(grey[..., None], 3, axis=-1)
+    for name, values in image_statistics(colour).items():
+        assert values.tolist() == image_statistics(grey)[name].tolist()
+    red = np.zeros((1, 9, 9, 3), np.uint8)
+    red[..., 0] = 255
+    assert image_statistics(red)["mean"][0] == pytest.approx(0.299, abs=0.004)
+
+
 def test_no_images_have_no_statistics():
     found = image_statistics(np.empty((0, 8, 8), np.uint8))
     assert [found[name].shape for name in STATISTICS] == [(0,)] * len(STATISTICS)
@@ -55,3 +76,12 @@ def test_shrinking_averages_instead_of_skipping():
 def test_a_square_of_the_same_size_is_only_rounded():
     values = np.arange(256, dtype=np.uint8).reshape(16, 16)
     assert np.array_equal(to_square_uint8(values.astype(np.float32) / 255, 16), values)
+
+
+def test_each_channel_of_a_colour_picture_is_resized_as_a_grey_one():
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 31, 3), dtype=np.uint8)
+    square = to_square_rgb_uint8(pixels, 16)
+    for channel in range(3):
+        alone = to_square_uint8(pixels[..., channel].astype(np.float32) / 255, 16)
+        assert np.abs(square[..., channel].astype(int) - alone).max() <= 1
+    assert np.array_equal(to_square_rgb_uint8(square, 16), square)
