@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from serving.release_gate import ReleaseGate
 from tests.serving.factories import Context, unpack_archive, write_light_package, write_package
 
 
@@ -28,6 +29,7 @@ def handler(package: tuple[Path, str], tmp_path: Path, home: Path, monkeypatch: 
 
     monkeypatch.setenv("THORAX_MAX_IMAGE_PIXELS", "40000")
     context = Context(*unpack_archive(*package, tmp_path))
+    ReleaseGate.of(home / "release").admit("7", package[1])
     handler = ChestXrayHandler()
     handler.initialize(context)
     return handler, context

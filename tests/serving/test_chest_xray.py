@@ -16,6 +16,7 @@ from imaging.errors import ModelPackageError
 from imaging.inference import Predictor
 from imaging.models.directory import package_digest
 from serving.handlers.chest_xray import ChestXrayHandler
+from serving.release_gate import ReleaseGate
 from tests.serving.factories import SIZE, Context, bad_bytes, chest, dicom, jpeg, png, unpack_archive
 
 BAD = bad_bytes()
@@ -183,3 +184,24 @@ def test_a_worker_does_not_start_with_a_pickle_under_another_name(package, tmp_p
     context = Context(*unpack_archive(directory, package_digest(directory), tmp_path))
     with pytest.raises(ModelPackageError, match=r"notes\.txt"):
         ChestXrayHandler().initialize(context)
+
+
+def test_a_version_that_is_not_released_answers_only_its_smoke_test(handler, home, package):
+    _, context = handler
+    gate = ReleaseGate.of(home / "release")
+    gate.close()
+    token = gate.expect_smoke_test("7", package[1])
+    headers = ({}, {"X-Thorax-Smoke-Test": "guess"}, {"X-Request-Id": "smoke-1"}, {"X-THORAX-SMOKE-TEST": token})
+    answers = ask(handler, *((dicom(), one) for one in headers))
+    assert [status for status, _ in answers] == [503, 503, 503, 200]
+    assert {answer["code"] for _, answer in answers[:3]} == {"not_released"}
+    assert context.response_headers[0]["Retry-After"] == "1"
+    gate.admit("7", package[1])
+    assert ask(handler, (dicom(), {}))[0][0] == 200
+    refused = [row for row in read_spool(home / "predictions" / "spool") if row["refusal_code"] == "not_released"]
+    assert len(refused) == 3
+
+
+def test_a_request_that_cannot_even_be_looked_at_does_not_fail_its_neighbours(handler):
+    [(status, refusal), (neighbour, _)] = ask(handler, (dicom(), {1: "not a header"}), (dicom(), {}))
+    assert (status, refusal["code"], neighbour) == (503, "service_unavailable", 200)

@@ -37,11 +37,35 @@ def test_a_release_killed_anywhere_ends_well(tmp_path, light_packages, after):
         assert set(world.server.archives) == {"2"}
         assert world.server.current == "2"
         assert world.server.gaps == 0
+        assert "" not in world.answered[world.answered.index("1") :]
+        assert not world.answers("1")
         assert world.registry.aliases == {"champion": "2", "previous": "1"}
         assert world.registry.tag("2", "deployment.status") == "serving"
         assert world.actions() == ["release.started", "release.completed"] * 2
         assert world.state().pending is None
         assert world.log.verify().ok
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("is_good", [True, False], ids=["good", "bad"])
+def test_a_first_release_killed_anywhere_never_lets_an_untested_version_answer(
+    tmp_path, light_packages, is_good, after
+):
+    def make_world(number: int) -> World:
+        world = World(tmp_path / str(number), *light_packages)
+        world.wrong_answers = set() if is_good else {"1"}
+        world.approve("1")
+        return world
+
+    for world in _kill_everywhere(make_world, after=after):
+        world.watch()
+        world.reconcile()
+        world.reconcile()
+        assert world.answers("1") == is_good
+        assert set(world.answered) <= {"", "1" if is_good else ""}
+        assert [one.version for one in world.gate.read().released] == (["1"] if is_good else [])
+        assert world.gate.read().smoke_test is None
+        assert world.state().pending is None
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
@@ -63,6 +87,8 @@ def test_a_refusal_killed_anywhere_ends_well(tmp_path, light_packages, fault, af
         world.reconcile()
         assert set(world.server.archives) == {"1"}
         assert world.server.gaps == 0
+        assert set(world.answered[world.answered.index("1") :]) == {"1"}
+        assert [one.version for one in world.gate.read().released] == ["1"]
         assert world.registry.aliases["champion"] == "1"
         assert world.registry.tag("2", "deployment.status") == {"gates": "refused", "smoke": "rolled_back"}[fault]
         assert world.actions().count(outcome) == 1

@@ -25,7 +25,7 @@ def client_of(status: int, body: dict) -> ChestXrayClient:
 
 
 def ask(client: ChestXrayClient, package: Path) -> None:
-    smoke_test(client, package, version="2", digest="sha256:x", request_id="smoke-1")
+    smoke_test(client, package, version="2", digest="sha256:x", request_id="smoke-1", token="t")
 
 
 @pytest.mark.parametrize("status", [500, 503, 507])

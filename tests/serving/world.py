@@ -1,11 +1,13 @@
 """Everything around a release, in memory where it is a server, and a way to end the process at any call."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from audit import AuditEvent, AuditLog
 from serving.errors import SmokeTestError
 from serving.record import ACTOR, ReleaseRecord
 from serving.release import Release
+from serving.release_gate import ReleaseGate, may_answer
 from serving.state import load_state
 from tests.serving.factories import MemoryRegistry, MemoryServer
 
@@ -15,10 +17,11 @@ class Killed(BaseException):
 
 
 class Killer:
-    """Passes every call on, and ends the process before or after the n-th."""
+    """Passes every call on, and ends the process before or after the n-th; `watch` looks around each of them."""
 
     def __init__(self, kill_at: int, *, after: bool) -> None:
         self.left, self.after = kill_at, after
+        self.watch: Callable[[], None] = lambda: None
 
     def wrap(self, thing: object) -> object:
         killer = self
@@ -32,9 +35,11 @@ class Killer:
     def call(self, function):
         def called(*args, **kwargs):
             self.left -= 1
+            self.watch()
             if self.left == 0 and not self.after:
                 raise Killed
             result = function(*args, **kwargs)
+            self.watch()
             if self.left == 0:
                 raise Killed
             return result
@@ -52,16 +57,38 @@ class World:
         self.server = MemoryServer(self.store)
         self.log = AuditLog(folder / "audit")
         self.wrong_answers: set[str] = set()
+        self.gate = ReleaseGate.of(folder / "release")
+        self.passed_smoke: set[str] = set()
+        self.answered: list[str] = []
+        """Every version that would have answered a request, in order; "" where a loaded default refused one."""
         self.now = 1_000_000.0
         for number, (package, digest) in enumerate(packages, 1):
             self.registry.add(str(number), package, digest)
 
-    def smoke_test(self, package: Path, *, version: str, digest: str, request_id: str) -> None:
+    def smoke_test(self, package: Path, *, version: str, digest: str, request_id: str, token: str) -> None:
+        if not may_answer(self.gate.read(), version, digest, token=token):
+            raise SmokeTestError("not let through")
         if version in self.wrong_answers:
             raise SmokeTestError("another answer")
+        self.passed_smoke.add(version)
+
+    def answers(self, version: str) -> bool:
+        """Tell whether a client's request to a version would be answered."""
+        known = version in self.server.archives
+        return known and may_answer(self.gate.read(), version, self.registry.tag(version, "package.digest"))
+
+    def watch(self) -> None:
+        """Ask as clients do, for the default and for every version by its number."""
+        answering = {version for version in self.server.archives if self.answers(version)}
+        assert answering <= self.passed_smoke, "an unreleased version answers"
+        if self.server.current is not None:
+            answer = self.server.current if self.server.current in answering else ""
+            if answer or not self.answered or self.answered[-1] != answer:
+                self.answered.append(answer)
 
     def reconcile(self, killer: Killer | None = None):
         killer = killer or Killer(0, after=False)
+        killer.watch = self.watch
         registry = killer.wrap(self.registry)
         return Release(
             folder=self.folder / "release",
