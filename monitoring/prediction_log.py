@@ -24,8 +24,10 @@ from imaging.atomic import write_bytes, write_text
 from imaging.errors import ServiceError
 from monitoring.merkle import merkle_root
 from monitoring.prediction_rows import canonical_line, date_of, moment, partition, to_table
+from monitoring.turned_away import take_turned_away
 
 STATE = "collector.json"
+ACCESS_STATE = "access_log.json"
 LARGEST_BATCH = 32 * 2**20
 """Bytes of spool taken at a time."""
 LOCK_WITHIN_S = 60.0
@@ -39,7 +41,14 @@ class Collected:
     files: int
 
 
-def collect(spool: Path, parquet: Path, *, log: AuditLog | None = None, actor: str = "monitor") -> Collected:
+def collect(
+    spool: Path,
+    parquet: Path,
+    *,
+    log: AuditLog | None = None,
+    actor: str = "monitor",
+    access_logs: Path | None = None,
+) -> Collected:
     """Move complete rows from `spool` to `parquet`; safe to kill at any moment and to run again.
 
     Args:
@@ -47,12 +56,15 @@ def collect(spool: Path, parquet: Path, *, log: AuditLog | None = None, actor: s
         parquet: Folder of the log.
         log: Gets one `prediction.logged` event a batch, with the Merkle root of its rows.
         actor: Who collects, for that event.
+        access_logs: TorchServe's folder of logs, for the requests that it turned away before they reached the model.
 
     Raises:
         ServiceError: when another collector is at work for more than a minute.
     """
     rows = files = 0
     with _alone(parquet):
+        if access_logs is not None:
+            take_turned_away(access_logs, spool, parquet / ACCESS_STATE)
         state = _load_state(parquet)
         paths = spool_files(spool)
         names = {path.name for path in paths}
