@@ -140,7 +140,10 @@ def test_a_worker_that_is_never_ready_is_an_error():
 
 
 def test_a_registered_archive_may_be_registered_again():
-    management((409, {"message": "already registered"})).register("chest-xray-7-abc.mar")
+    server = management((409, {"message": "already registered"}))
+    server.register("chest-xray-7-abc.mar")
+    [request] = server.transport.asked
+    assert (request.method, request.url.path, request.url.params["url"]) == ("POST", "/models", "chest-xray-7-abc.mar")
 
 
 def test_an_archive_that_torchserve_refuses_is_an_error():
