@@ -8,22 +8,9 @@ stamp=.venv/.ready
 wanted=$(cat requirements.lock pyproject.toml infra/setup.sh | sha256sum | cut -d' ' -f1)
 say() { printf '\033[2m[setup]\033[0m %s\n' "$*" >&2; }
 stop() { printf 'setup: %s\n' "$*" >&2; exit 1; }
+. infra/apt.sh
 
 java_major() { java -version 2>&1 | sed -n 's/.*version "\([0-9]*\).*/\1/p' | head -n 1; }
-
-as_root() {
-  if [ "$(id -u)" = 0 ]; then "$@"; elif command -v sudo >/dev/null 2>&1; then sudo -n "$@"; else return 1; fi
-}
-
-apt_install() { # what-for package...
-  local what=$1; shift
-  command -v apt-get >/dev/null 2>&1 || stop "$what is missing and there is no apt-get here; install $* by your system's way and run again"
-  say "installing $* (for $what)"
-  as_root env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 update -qq >&2 \
-    || stop "$what is missing and apt-get was refused; ask an administrator to run: apt-get install $*"
-  as_root env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 install -qq -y --no-install-recommends "$@" >&2 \
-    || stop "$what is missing and could not be installed; try by hand: apt-get install $*"
-}
 
 find_python() {
   local candidate
@@ -34,17 +21,17 @@ find_python() {
   return 1
 }
 
-[ "$(java_major)" -ge 17 ] 2>/dev/null || apt_install "Java 17 (TorchServe runs on it)" openjdk-17-jre-headless
+[ "$(java_major)" -ge 17 ] 2>/dev/null || apt_install "Java 17 (TorchServe runs on it)" openjdk-17-jre-headless || stop "no Java 17"
 if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ]; then exit 0; fi
 
 exec 9>.setup.lock
 flock 9 # two makes at once: the second finds the work done
 if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ]; then exit 0; fi
 
-python=$(find_python) || { apt_install "Python 3.11" python3.11 python3.11-venv; python=$(find_python) || stop "no Python 3.11 found; set PYTHON=/path/to/python3.11"; }
+python=$(find_python) || { apt_install "Python 3.11" python3.11 python3.11-venv || true; python=$(find_python) || stop "no Python 3.11 found; set PYTHON=/path/to/python3.11"; }
 if [ ! -x .tools/bin/uv ]; then
   say "fetching uv"
-  "$python" -c 'import ensurepip' 2>/dev/null || apt_install "Python's venv module" python3.11-venv
+  "$python" -c 'import ensurepip' 2>/dev/null || apt_install "Python's venv module" python3.11-venv || stop "no venv module"
   rm -rf .tools
   "$python" -m venv .tools
   awk '/^[a-z0-9]/ {keep = /^uv==/} keep' requirements.lock > .tools/uv.lock
