@@ -71,7 +71,7 @@ class EventStore:
                 row = build(_last(connection))
                 connection.execute(f"INSERT INTO events ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)  # noqa: S608
                 connection.execute("COMMIT")
-            except BaseException:
+            except BaseException:  # Ctrl-C too must not leave the database locked for other writers
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
                 raise

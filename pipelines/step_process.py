@@ -47,7 +47,7 @@ def run_step(command: Sequence[str], *, log: Path, environment: dict[str, str], 
             return StepEnd(status=process.wait(timeout=max(timeout_s, 0.0)))
         except subprocess.TimeoutExpired:
             return StepEnd(status=_end(process), timed_out=True)
-        except BaseException:
+        except BaseException:  # Ctrl-C too: the step is in a session of its own, where it does not hear of it
             _end(process)
             raise
 

@@ -106,7 +106,7 @@ def record_run(client: "MlflowClient", evidence: Evidence, tags: Mapping[str, st
         _log_values(client, run_id, evidence)
         _log_dataset(client, run_id, evidence)
         _log_files(client, run_id, evidence)
-    except BaseException:
+    except BaseException:  # Ctrl-C too: the run must not look as if it still went on; raised again below
         with contextlib.suppress(Exception):  # the first failure is the one to tell
             client.set_terminated(run_id, status="FAILED")
         raise
