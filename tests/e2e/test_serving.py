@@ -3,123 +3,26 @@
 import json
 import os
 import signal
-import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
+from datetime import UTC, datetime
 
 import httpx
 import numpy as np
 import pytest
 
-from audit import AuditLog
 from audit.predictions import read_spool
 from imaging.data.transforms import to_square_uint8
 from imaging.dicom.pixels import decode
 from imaging.inference import Predictor
+from monitoring.prediction_log import collect, read_log
 from serving.client import ChestXrayClient
 from serving.errors import AccessDeniedError, RefusedError
-from serving.record import ReleaseRecord
-from serving.release import Release, ReleaseResult
-from serving.smoke import smoke_test
-from serving.tokens import authorization
-from serving.torchserve import ManagementClient
-from tests.serving.factories import SIZE, MemoryRegistry, bad_bytes, chest, dicom, jpeg, png, write_package
+from tests.e2e.torchserve_stand import Stand, free_ports, prepare, start_torchserve, until
+from tests.serving.factories import SIZE, bad_bytes, chest, dicom, jpeg, png, write_package
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
-
-PORTS = ("inference", "management", "metrics", "grpc_inference", "grpc_management")
-
-
-@dataclass
-class Stand:
-    """A running TorchServe with everything a release needs."""
-
-    home: Path
-    client: ChestXrayClient
-    management: ManagementClient
-    registry: MemoryRegistry
-    packages: dict[str, Path]
-
-    @property
-    def url(self) -> str:
-        return self.client.url
-
-    def reconcile(self) -> ReleaseResult:
-        return Release(
-            folder=self.home / "release",
-            store=self.home / "model-store",
-            champion=self.registry.champion,
-            registry=self.registry,
-            server=self.management,
-            record=ReleaseRecord(AuditLog(self.home / "audit")),
-            smoke_test=partial(smoke_test, self.client),
-        ).run()
-
-    def approve(self, version: str) -> ReleaseResult:
-        """Record gates and approval and move the alias, as the pipeline and the registry's server do."""
-        log, digest = AuditLog(self.home / "audit"), self.registry.tag(version, "package.digest")
-        log.append("gate.evaluated", actor="trainer", subject=digest, details={"gate": "all", "passed": True})
-        log.append("model.approved", actor="approver", subject=f"chest-xray/{version}", details={})
-        self.registry.aliases["champion"] = version
-        return self.reconcile()
-
-    def post(self, data: bytes, **headers: str) -> httpx.Response:
-        """One request as curl sends it, never tried again."""
-        sent = {"Content-Type": "application/octet-stream", **authorization(self.client.keys, "inference"), **headers}
-        return httpx.post(f"{self.url}/predictions/chest-xray", content=data, headers=sent, timeout=60)
-
-    def worker_pids(self) -> list[int]:
-        token = authorization(self.management.keys, "management")
-        described = httpx.get(f"{self.management.url}/models/chest-xray", headers=token, timeout=30).json()
-        return [worker["pid"] for entry in described for worker in entry["workers"] if worker["status"] == "READY"]
-
-
-def free_ports() -> dict[str, int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in PORTS]
-    ports = {name: one.getsockname()[1] for name, one in zip(PORTS, sockets, strict=True)}
-    for one in sockets:
-        one.close()
-    return ports
-
-
-def configure(home: Path, ports: dict[str, int]) -> Path:
-    lines = [f"{name}_address=http://127.0.0.1:{ports[name]}" for name in PORTS[:3]]
-    for name in PORTS[3:]:
-        lines += [f"{name}_address=127.0.0.1", f"{name}_port={ports[name]}"]
-    lines += [
-        f"model_store={home / 'model-store'}",
-        f"allowed_urls=file://{home / 'model-store'}/.*",
-        "enable_model_api=true",
-        "max_request_size=1048576",
-        f"vmargs=-Djava.io.tmpdir={home / 'tmp'} -Xmx256m",
-    ]
-    path = home / "config.properties"
-    path.write_text("\n".join(lines) + "\n")
-    return path
-
-
-def start_torchserve(home: Path, ports: dict[str, int]) -> subprocess.Popen:
-    for folder in ("model-store", "tmp"):
-        (home / folder).mkdir(parents=True)
-    environment = {
-        **os.environ,
-        "THORAX_HOME": str(home),
-        "TMPDIR": str(home / "tmp"),
-        "TS_DECODE_INPUT_REQUEST": "false",
-        "OMP_NUM_THREADS": "1",
-    }
-    command = [sys.executable, "-c", "from ts.model_server import start; start()", "--start", "--foreground"]
-    command += ["--ts-config", str(configure(home, ports)), "--model-store", str(home / "model-store")]
-    with (home / "torchserve.log").open("wb") as log:
-        return subprocess.Popen(
-            command, cwd=home, env=environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
-        )
 
 
 @pytest.fixture(scope="module")
@@ -134,32 +37,12 @@ def stand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
         process.wait(30)
 
 
-def prepare(home: Path, ports: dict[str, int]) -> Stand:
-    keys = home / "key_file.json"
-    registry, packages = MemoryRegistry(), {}
-    for number in (1, 2):
-        packages[str(number)] = home / f"package-{number}"
-        registry.add(str(number), packages[str(number)], write_package(packages[str(number)], seed=number))
-    client = ChestXrayClient(url=f"http://127.0.0.1:{ports['inference']}", keys=keys)
-    management = ManagementClient(url=f"http://127.0.0.1:{ports['management']}", keys=keys, attempts=8)
-    stand = Stand(home, client, management, registry, packages)
-    until(lambda: stand.reconcile().outcome == "unchanged", within_s=90)
-    return stand
-
-
 @pytest.fixture
 def served(stand: Stand) -> Stand:
     """Version 1 serves."""
     stand.approve("1")
     assert stand.management.default() == "1"
     return stand
-
-
-def until(holds, *, within_s: float) -> None:
-    deadline = time.monotonic() + within_s
-    while not holds():
-        assert time.monotonic() < deadline, f"did not become true within {within_s} s"
-        time.sleep(0.2)
 
 
 def test_an_approved_version_is_released_and_answers_as_its_predictor(served):
@@ -218,6 +101,53 @@ def test_every_request_is_in_the_prediction_log(served):
     rows = {row["request_id"]: row for row in read_spool(served.home / "predictions" / "spool")}
     assert rows["logged-1"]["prediction"]
     assert rows["logged-2"]["refusal_code"] == "unsupported_media_type"
+
+
+def test_what_torchserve_turns_away_itself_is_in_the_prediction_log(served):
+    spool, parquet, logs = served.home / "predictions" / "spool", served.home / "parquet", served.home / "logs"
+    collect(spool, parquet, access_logs=logs)
+    known = {row["request_id"] for row in read_log(parquet)}
+    assert served.post(b"", **{"X-Request-Id": "by-the-handler"}).status_code == 400
+    assert served.post(dicom(), Authorization="Bearer nonsense").status_code == 400
+    assert served.post(dicom(), version="99").status_code == 404
+    for _ in range(2):
+        collect(spool, parquet, access_logs=logs)
+    new = [row for row in read_log(parquet) if row["request_id"] not in known]
+    codes = {"malformed_image", "torchserve_400", "torchserve_404"}
+    assert sorted(row["refusal_code"] for row in new) == sorted(codes)
+    text = "".join(str(row) for row in new)
+    assert "127.0.0.1" not in text
+
+
+def test_the_very_first_version_answers_nobody_before_its_smoke_test(stand):
+    stand.forget_every_release()
+    answers, stop, data = [], threading.Event(), png(chest())
+    started = datetime.now(UTC).isoformat(timespec="milliseconds")
+
+    def ask(version: str) -> None:
+        while not stop.is_set():
+            response = stand.post(data, version=version)
+            code = response.json().get("code", "")
+            answers.append((time.monotonic(), response.status_code, code))
+
+    asking = [threading.Thread(target=ask, args=(version,)) for version in ("", "1")]
+    for thread in asking:
+        thread.start()
+    try:
+        stand.smoke_takes_s = 1.0
+        assert stand.approve("1").outcome == "released"
+        until(lambda: answers[-1][1] == 200, within_s=30)
+    finally:
+        stand.smoke_takes_s = 0.0
+        stop.set()
+        for thread in asking:
+            thread.join()
+    assert {status for _, status, _ in answers} <= {200, 404, 503}
+    assert sum(code == "not_released" for _, _, code in answers) > 2
+    assert min(when for when, status, _ in answers if status == 200) > stand.smoke_passed_at[-1]
+    rows = [row for row in read_spool(stand.home / "predictions" / "spool") if row["time"] >= started]
+    first = min((row for row in rows if row["prediction"]), key=lambda row: row["time"])
+    assert first["request_id"].startswith("smoke-")
 
 
 def test_a_new_champion_takes_over_without_a_failed_request(served):
