@@ -2,7 +2,8 @@
 
 It turns TorchServe's fields and headers into requests, and readings into JSON with their status; what
 lies between is `serving.reader`. Refusals that TorchServe makes itself (no token: 400 InvalidKeyException;
-no such model: 404; more bytes than `max_request_size`: 413 without a body; full queue: 503) never get here.
+no such model: 404; more bytes than `max_request_size`: 413 without a body; full queue: 503) never get here; the
+prediction log has them from the access log. A version that is not released answers 503 `not_released`.
 """
 
 import uuid
