@@ -93,6 +93,7 @@ def test_the_service_recovers_from_a_killed_worker(served):
     for pid in served.worker_pids():
         os.kill(pid, signal.SIGKILL)
     until(lambda: served.post(dicom()).status_code == 200, within_s=120)
+    assert served.worker_pids()
 
 
 def test_every_request_is_in_the_prediction_log(served):
