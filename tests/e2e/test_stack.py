@@ -19,7 +19,6 @@ from audit import AuditLog
 from thorax import stack
 from thorax.stack import processes
 from thorax.stack.environment import environment
-from thorax.stack.lifecycle import record_path
 from thorax.stack.places import DEFAULT_PORTS, Places, load_ports
 from thorax.stack.processes import ProcessRecord
 from thorax.stack.servers import SERVERS
@@ -207,14 +206,14 @@ def test_what_should_serve_serves_after_a_kill_and_no_orphaned_worker_stays(plac
 
 
 def numbers_of_record(places: Places, name: str) -> int:
-    record = ProcessRecord.load(record_path(places, name))
+    record = ProcessRecord.load(places.record(name))
     assert record is not None
     return record.pid
 
 
 def test_torn_files_are_mended_and_the_new_passwords_work(place):
     places = Places.of(place)
-    for torn in (places.addresses, places.credentials, *(record_path(places, name) for name in SERVERS)):
+    for torn in (places.addresses, places.credentials, *(places.record(name) for name in SERVERS)):
         torn.write_bytes(torn.read_bytes()[: torn.stat().st_size // 2])
     stack.up(place)
     assert states(place) == dict.fromkeys(SERVERS, "running")

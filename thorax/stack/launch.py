@@ -83,7 +83,7 @@ class Launch:
             self._wait(server, record)
             if not record.is_set_up:
                 server.set_up(self.site)
-                replace(record, is_set_up=True).save(self._record_path(server))
+                replace(record, is_set_up=True).save(self.site.places.record(server.name))
         except ServiceError as error:
             self.tell(StackEvent(f"{server.name} failed", server=server.name, state="failed"))
             kind = PortTakenError if isinstance(error, PortTakenError) else ServiceError
@@ -96,7 +96,7 @@ class Launch:
         return is_new
 
     def _running_or_started(self, server: Server) -> tuple[ProcessRecord, bool]:
-        record = ProcessRecord.load(self._record_path(server))
+        record = ProcessRecord.load(self.site.places.record(server.name))
         if record and record.process():
             if record.digest == self._digest(server):
                 return record, False
@@ -117,7 +117,7 @@ class Launch:
         self.tell(StackEvent(f"{server.name} starting", server=server.name, state="starting"))
         server.prepare(self.site)
         command = server.command(self.site)
-        log = self._log_path(server)
+        log = self.site.places.log(server.name)
         self._log_begins[server.name] = log.stat().st_size if log.exists() else 0
         process = processes.start(
             command,
@@ -129,7 +129,7 @@ class Launch:
             record = processes.record_of(process, command, self._digest(server))
         except psutil.Error as error:
             raise self._ended(server) from error
-        record.save(self._record_path(server))
+        record.save(self.site.places.record(server.name))
         return record
 
     def _wait(self, server: Server, record: ProcessRecord) -> None:
@@ -168,16 +168,10 @@ class Launch:
         places = self.site.places
         return places.torchserve if server.name == "torchserve" else places.run
 
-    def _record_path(self, server: Server) -> Path:
-        return self.site.places.run / f"{server.name}.json"
-
-    def _log_path(self, server: Server) -> Path:
-        return self.site.places.logs / f"{server.name}.log"
-
     def _said(self, server: Server) -> str:
         """Return what the server wrote into its log since we started it; all of it where we did not."""
         try:
-            log = self._log_path(server).read_bytes()
+            log = self.site.places.log(server.name).read_bytes()
         except OSError:
             return ""
         begin = self._log_begins.get(server.name, 0)

@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import psutil
+
 from imaging.errors import ServiceError
 from thorax.stack import processes
 from thorax.stack.credentials import Credentials, load_credentials, load_or_create_credentials
@@ -105,19 +107,13 @@ def status(home: Path) -> list[ServerStatus]:
         return list(pool.map(lambda server: _status_of(server, site), SERVERS.values()))
 
 
-def record_path(places: Places, name: str) -> Path:
-    """Return where the record of a server's process lies."""
-    return places.run / f"{name}.json"
-
-
 def _status_of(server: Server, site: Site) -> ServerStatus:
-    path = record_path(site.places, server.name)
     url = f"http://127.0.0.1:{site.ports[server.ports[0]]}" if server.ports else ""
-    record = ProcessRecord.load(path)
-    process = record.process() if record else None
+    log = site.places.log(server.name)
+    process = _process_of(site.places, server.name)
     if process is None:
-        died = path.exists()
-        detail = f"see {site.places.logs / server.name}.log; `thorax up` starts it again" if died else ""
+        died = site.places.record(server.name).exists()
+        detail = f"see {log}; `thorax up` starts it again" if died else ""
         return ServerStatus(name=server.name, state="died" if died else "stopped", url=url, detail=detail)
     memory = sum(_memory(number) for number in processes.family(process))
     is_ready = answers(server, site, process)
@@ -128,13 +124,11 @@ def _status_of(server: Server, site: Site) -> ServerStatus:
         url=url,
         uptime_s=round(time.time() - process.create_time(), 1),
         memory_mib=round(memory / 2**20, 1),
-        detail=server.note(site) if is_ready else f"it does not answer (yet); see {site.places.logs / server.name}.log",
+        detail=server.note(site) if is_ready else f"it does not answer (yet); see {log}",
     )
 
 
 def _memory(number: int) -> int:
-    import psutil
-
     try:
         return int(psutil.Process(number).memory_info().rss)
     except psutil.Error:
@@ -145,8 +139,7 @@ def _sweep(places: Places, tell: OnEvent) -> None:
     """End every marked process that no living recorded server owns."""
     owned: set[int] = set()
     for name in SERVERS:
-        record = ProcessRecord.load(record_path(places, name))
-        if record and (process := record.process()):
+        if process := _process_of(places, name):
             owned |= processes.family(process)
     orphans = [(name, process) for name, process in processes.marked(places.stack_id) if process.pid not in owned]
     if orphans:
@@ -159,7 +152,7 @@ def _settle_ports(places: Places, servers: Mapping[str, Server], reservations: R
     """Return the ports: those of our running servers stay, the others stay where they are free, and are reserved."""
     before = load_ports(places)
     wanted = before or DEFAULT_PORTS
-    running = [server for server in servers.values() if before and _is_running(places, server.name)]
+    running = [server for server in servers.values() if before and _process_of(places, server.name)]
     ports = choose_ports(wanted, keep=[port for server in running for port in server.ports], take=reservations.take)
     for name, port in ports.items():
         if port != wanted[name]:
@@ -168,21 +161,21 @@ def _settle_ports(places: Places, servers: Mapping[str, Server], reservations: R
     return ports
 
 
-def _is_running(places: Places, name: str) -> bool:
-    record = ProcessRecord.load(record_path(places, name))
-    return record is not None and record.process() is not None
+def _process_of(places: Places, name: str) -> psutil.Process | None:
+    """Return the recorded process of a server; None where it does not run."""
+    record = ProcessRecord.load(places.record(name))
+    return record.process() if record else None
 
 
 def _end_server(places: Places, name: str, found: list, tell: OnEvent) -> None:
     """End what carries the marker of one server, its leader first, so that it can take its children along."""
-    record = ProcessRecord.load(record_path(places, name))
-    leader = record.process() if record else None
+    leader = _process_of(places, name)
     begun = time.monotonic()
     if leader:
         processes.end([leader], grace_s=SERVERS[name].grace_s)
     rest = [process for marker, process in found if marker == name and (leader is None or process.pid != leader.pid)]
     processes.end(rest, grace_s=2)
-    record_path(places, name).unlink(missing_ok=True)
+    places.record(name).unlink(missing_ok=True)
     if leader or rest:
         tell(StackEvent(f"{name} stopped", server=name, state="stopped", seconds=time.monotonic() - begun))
 

@@ -10,7 +10,7 @@ from thorax.stack.servers import SERVERS
 
 def log_files(places: Places) -> dict[str, Path]:
     """Return each log by name: one a server, and TorchServe's own three."""
-    files = {name: places.logs / f"{name}.log" for name in SERVERS}
+    files = {name: places.log(name) for name in SERVERS}
     inner = places.torchserve / "logs"
     return files | {f"torchserve/{path.stem}": path for path in sorted(inner.glob("*_log.log"))}
 

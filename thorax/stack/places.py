@@ -60,6 +60,14 @@ class Places:
         """Process records and the lock."""
         return self.home / "run"
 
+    def record(self, server: str) -> Path:
+        """Where the record of a server's process lies."""
+        return self.run / f"{server}.json"
+
+    def log(self, server: str) -> Path:
+        """What a server has written."""
+        return self.logs / f"{server}.log"
+
     @property
     def logs(self) -> Path:
         """One `.log` file a server."""

@@ -25,8 +25,8 @@ def variables(site: Site) -> dict[str, str]:
 
 def is_ready(site: Site) -> bool:
     """Whether this life of it said that it started. It answers nobody, and waits by itself for what it needs."""
-    record = ProcessRecord.load(site.places.run / "controller.json")
-    log = site.places.logs / "controller.log"
+    record = ProcessRecord.load(site.places.record("controller"))
+    log = site.places.log("controller")
     return record is not None and any(_time(line) >= record.create_time - 1 for line in _lines(log))
 
 

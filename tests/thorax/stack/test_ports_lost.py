@@ -15,7 +15,7 @@ from thorax import stack
 from thorax.stack import processes
 from thorax.stack.credentials import Credentials
 from thorax.stack.launch import PortTakenError
-from thorax.stack.lifecycle import ATTEMPTS, record_path
+from thorax.stack.lifecycle import ATTEMPTS
 from thorax.stack.places import DEFAULT_PORTS, Places, save_ports
 from thorax.stack.processes import ProcessRecord
 from thorax.stack.servers import Server, answers, nothing, site_of
@@ -90,7 +90,7 @@ def table(occupant: Occupant, program: str = PROGRAM) -> dict[str, Server]:
 
 
 def process_of(home: Path) -> psutil.Process:
-    record = ProcessRecord.load(record_path(Places.of(home), "s3"))
+    record = ProcessRecord.load(Places.of(home).record("s3"))
     process = record.process() if record else None
     assert process is not None
     return process
