@@ -6,7 +6,7 @@ Simonyan & Zisserman 2015, section 2.1, with Ioffe & Szegedy 2015), averaged ove
 
 from torch import Tensor, nn
 
-from imaging.models.layers import pooled
+from imaging.models.layers import GlobalAverage
 
 WIDTHS = (16, 32, 64, 96, 128)
 
@@ -18,11 +18,12 @@ class SmallCnn(nn.Module):
         super().__init__()
         inputs = (3, *WIDTHS[:-1])
         self.features = nn.Sequential(*(_block(a, b, pool=a != 3) for a, b in zip(inputs, WIDTHS, strict=True)))
+        self.pool = GlobalAverage()
         self.classifier = nn.Sequential(nn.Linear(WIDTHS[-1], 1000))
 
     def forward(self, images: Tensor) -> Tensor:
         """Return logits."""
-        return self.classifier(pooled(self.features(images)))
+        return self.classifier(self.pool(self.features(images)))
 
 
 def _block(inputs: int, outputs: int, *, pool: bool) -> nn.Sequential:

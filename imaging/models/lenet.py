@@ -1,0 +1,34 @@
+"""LeNet-5 with tanh and average pooling.
+
+Source: LeCun et al. 1998, "Gradient-based learning applied to document recognition", section II.B. As in every
+modern telling, the second convolution sees all six maps, subsampling has no weights, and the output is linear.
+"""
+
+from torch import Tensor, nn
+
+KERNEL = 5
+
+
+class LeNet5(nn.Module):
+    """Images (N, 3, size, size) to logits (N, 1000), until `build_model` replaces both ends.
+
+    Args:
+        size: 32 as published, which leaves 16 maps of 5x5; 28 leaves 4x4.
+    """
+
+    def __init__(self, *, size: int = 32) -> None:
+        super().__init__()
+        self.features = nn.Sequential(_block(3, 6), _block(6, 16))
+        self.pool = nn.Flatten()
+        side = ((size - KERNEL + 1) // 2 - KERNEL + 1) // 2
+        self.classifier = nn.Sequential(
+            nn.Linear(16 * side * side, 120), nn.Tanh(), nn.Linear(120, 84), nn.Tanh(), nn.Linear(84, 1000)
+        )
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return logits."""
+        return self.classifier(self.pool(self.features(images)))
+
+
+def _block(inputs: int, outputs: int) -> nn.Sequential:
+    return nn.Sequential(nn.Conv2d(inputs, outputs, KERNEL), nn.Tanh(), nn.AvgPool2d(2))
