@@ -84,7 +84,7 @@ def apply(unit: Tensor, amounts: Amounts, config: AugmentConfig) -> Tensor:
 
     Each image's result depends on its own amounts only, not on its neighbours.
     """
-    if config == AugmentConfig():
+    if config == AugmentConfig() or not len(unit):
         return unit
     numbers = amounts.numbers
     if unit.device.type == "cuda":
@@ -223,7 +223,7 @@ def _noise(like: Tensor, place: Tensor, seed: int, deviation: float) -> Tensor:
     Each image reads, from its own place, one field that is longer than an image and drawn anew for every batch:
     cheaper than a number for each pixel, and the same however the batch is shared out.
     """
-    pixels = like[0].numel()
+    pixels = like.shape[1:].numel()
     spare = max(pixels, _NOISE_SPARE)
     generator = torch.Generator(like.device).manual_seed(seed)
     field = torch.randn(spare + pixels, device=like.device, generator=generator) * deviation

@@ -85,6 +85,11 @@ def test_an_image_does_not_depend_on_its_neighbours(config: AugmentConfig, chann
         torch.testing.assert_close(alone, whole[share], rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize("config", [EVERYTHING, WHOLE_PIXELS])
+def test_a_device_without_an_image_of_the_batch_gets_none_back(config: AugmentConfig) -> None:
+    assert augment(_images(0), config, _generator(), share=slice(2, 2), total=5).shape == (0, 3, 16, 16)
+
+
 @pytest.mark.parametrize("config", [EVERYTHING, WHOLE_PIXELS, AugmentConfig(contrast=0.5, noise=0.2)])
 def test_the_memory_format_changes_no_value(config: AugmentConfig) -> None:
     images = _images(4)
