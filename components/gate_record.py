@@ -30,8 +30,9 @@ def answer_gates(package: Path, evaluation: Path, out: Path) -> "GateReport":
     subject = package_digest(package)
     for result in report.results:
         answer = {"gate": result.gate, "passed": result.passed, "figure": result.figure, "bound": result.bound}
+        answer |= {} if result.applies else {"applies": False, "reason": result.reason}
         record("gate.evaluated", subject=subject, details={**answer, "table": report.table_digest})
-    failed = [result for result in report.results if not result.passed]
+    failed = [result for result in report.results if result.failed]
     if failed or not report.passed:
         reasons = "; ".join(f"{result.gate}: {result.reason}" for result in failed)
         raise GateFailureError(f"{len(failed)} of {len(report.results)} gates failed, nothing is registered: {reasons}")

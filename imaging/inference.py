@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Self, get_args
+from typing import Any, Literal, Protocol, Self, get_args
 
 import numpy as np
 import torch
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from imaging.errors import ConfigurationError, DataError
 from imaging.explain.grad_cam import heat_maps
 from imaging.models.directory import ModelInfo, load_info, load_model
-from imaging.models.layers import Tail, backbone_blocks, trunk
+from imaging.models.layers import Tail, feature_depth, trunk
 from imaging.models.preprocessing import to_input
 
 BATCH = 32
@@ -21,6 +21,20 @@ Explain = Literal["none", "grad-cam", "grad-cam++"]
 FRONTAL_VIEWS = ("PA", "AP")
 HARMLESS_WARNINGS = ("body_part_unknown", "view_unrecognised", "window_missing", "window_ignored", "voi_lut_ignored")
 """Warnings about the header; any other one is about the picture and refers it."""
+
+
+class PackedImages(Protocol):
+    """(N, S, S) or (N, S, S, 3) uint8: an array, or whatever gives its rows when they are asked for."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    @property
+    def dtype(self) -> "np.dtype[Any]": ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, rows: Any, /) -> Any: ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,7 +64,7 @@ class Predictor:
     def __init__(self, model: nn.Module, info: ModelInfo, *, device: str = "cpu") -> None:
         self.info = info
         self.model = model.eval().requires_grad_(False).to(device).to(memory_format=torch.channels_last)
-        depth = len(backbone_blocks(self.model))
+        depth = feature_depth(self.model)
         self._trunk = trunk(self.model, depth)
         self._tail = Tail(self.model, depth).eval()
         self._device = torch.device(device)
@@ -65,21 +79,27 @@ class Predictor:
         info = load_info(directory)
         return cls(load_model(directory, info), info, device=device)
 
-    def logits(self, images: np.ndarray) -> np.ndarray:
-        """Return uncalibrated logits (N, classes) float32 of packed images (N, S, S) uint8.
+    def logits(self, images: PackedImages, rows: np.ndarray | None = None) -> np.ndarray:
+        """Return uncalibrated logits (N, classes) float32 of packed images.
+
+        Args:
+            images: (N, S, S) uint8, or (N, S, S, 3) for a model of colour pictures. A file mapped into memory is read
+                one batch at a time.
+            rows: Which of them, in this order; all where absent.
 
         Raises:
-            DataError: when the images are not packed at `info.packed_size`.
+            DataError: when the images are not packed as `info` says.
         """
         self._check(images)
-        parts = [self._forward(images[start : start + BATCH])[1] for start in range(0, len(images), BATCH)]
+        chosen = np.arange(len(images)) if rows is None else rows
+        parts = [self._forward(images[chosen[start : start + BATCH]])[1] for start in range(0, len(chosen), BATCH)]
         if not parts:
             return np.empty((0, len(self.info.classes)), dtype=np.float32)
         return torch.cat(parts).cpu().numpy()
 
-    def probabilities(self, images: np.ndarray) -> np.ndarray:
-        """Return calibrated probabilities (N, classes) float64 of packed images (N, S, S) uint8."""
-        return calibrated(self.logits(images), self.info.temperature)
+    def probabilities(self, images: PackedImages, rows: np.ndarray | None = None) -> np.ndarray:
+        """Return calibrated probabilities (N, classes) float64 of packed images, or of `rows` of them."""
+        return calibrated(self.logits(images, rows), self.info.temperature)
 
     def predict(
         self,
@@ -89,16 +109,16 @@ class Predictor:
         warnings: Sequence[Sequence[str]] | None = None,
         explain: Explain = "none",
     ) -> list[Prediction]:
-        """Answer each packed image (N, S, S) uint8, whatever else is in the batch.
+        """Answer each packed image, whatever else is in the batch.
 
         Args:
-            images: As `to_square_uint8` gives.
-            views: The view of each image, "" where unknown; the rule is left out where absent.
+            images: (N, S, S) uint8, or (N, S, S, 3) for a model of colour pictures.
+            views: The view of each image, "" where unknown; the rule is left out where absent, and for pictures.
             warnings: The decoder's warnings about each image's quality.
             explain: Which heat map to add; its cost is paid only when asked for.
 
         Raises:
-            DataError: when the images are not packed at `info.packed_size`.
+            DataError: when the images are not packed as `info` says.
             ConfigurationError: for an unknown explanation, or lists of another length than the images.
         """
         self._check(images)
@@ -133,10 +153,17 @@ class Predictor:
     def _explain(self, features: Tensor, logits: Tensor, method: Literal["grad-cam", "grad-cam++"]) -> np.ndarray:
         return heat_maps(self._tail, features, logits.argmax(1), method=method, size=self.info.packed_size)
 
-    def _check(self, images: np.ndarray) -> None:
-        side = self.info.packed_size
-        if images.dtype != np.uint8 or images.ndim != 3 or images.shape[1:] != (side, side):
-            raise DataError(f"expected images (N, {side}, {side}) of uint8, got {images.shape} of {images.dtype}")
+    def _check(self, images: PackedImages) -> None:
+        side, channels = self.info.packed_size, self.info.packed_channels
+        expected = (side, side) if channels == 1 else (side, side, channels)
+        if images.dtype == np.uint8 and images.shape[1:] == expected:
+            return
+        shape = ", ".join(map(str, ("N", *expected)))
+        kind = "grey" if channels == 1 else "colour"
+        raise DataError(
+            f"expected images ({shape}) of uint8, got {images.shape} of {images.dtype}: "
+            f"the model was trained on {kind} images of {side} px"
+        )
 
 
 def calibrated(logits: np.ndarray, temperature: float) -> np.ndarray:
@@ -155,7 +182,10 @@ def triage(
     * `low_confidence`: the highest probability is below the confidence floor, or is no number.
     * `image_quality`: the decoder warned about the picture.
     * `view_unknown`: a view was looked for and is neither PA nor AP.
+
+    The rules about critical classes and views are for radiographs; a picture has neither.
     """
+    of_chest = info.subject == "radiograph"
     found = [
         name
         for name in info.critical_classes
@@ -163,10 +193,10 @@ def triage(
     ]
     predicted = info.classes[int(probabilities.argmax())]
     rules = {
-        "ambiguous_set": any(name != predicted for name in found),
+        "ambiguous_set": of_chest and any(name != predicted for name in found),
         "low_confidence": not float(probabilities.max()) >= info.confidence_floor,  # so that NaN refers
         "image_quality": any(warning not in HARMLESS_WARNINGS for warning in warnings),
-        "view_unknown": view is not None and view.upper() not in FRONTAL_VIEWS,
+        "view_unknown": of_chest and view is not None and view.upper() not in FRONTAL_VIEWS,
     }
     return tuple(name for name, holds in rules.items() if holds)
 

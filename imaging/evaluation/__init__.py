@@ -7,7 +7,7 @@ Arrays in, figures out: `metrics`, `bootstrap`, `expected_calibration_error`, `c
 
 from imaging.evaluation.gate_table import check_gates_on_disk
 from imaging.evaluation.gates import GateReport, GateResult
-from imaging.evaluation.on_disk import Calibration, calibrate_on_disk, evaluate_on_disk
+from imaging.evaluation.on_disk import Calibration, calibrate_on_disk, evaluate_external_on_disk, evaluate_on_disk
 from imaging.evaluation.schema import Evaluation
 
 __all__ = [
@@ -17,5 +17,6 @@ __all__ = [
     "GateResult",
     "calibrate_on_disk",
     "check_gates_on_disk",
+    "evaluate_external_on_disk",
     "evaluate_on_disk",
 ]

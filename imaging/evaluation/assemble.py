@@ -1,5 +1,6 @@
 """Puts every measurement of one model into one `Evaluation`."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -38,10 +39,13 @@ def assemble(
 ) -> Evaluation:
     """Measure everything that is not given, and return the whole."""
     per_class, overall = evaluate_classes(answers)
-    groups = compare_subgroups(subject, answers)
+    columns = {name: subject.data.column(name)[subject.test] for name in subgroups.COLUMNS}
+    not_recorded = tuple(name for name, cells in columns.items() if not (cells.astype(str) != "").any())
+    groups = compare_subgroups(answers, {name: columns[name] for name in columns if name not in not_recorded})
     origin = probe_confounding(subject, answers)
     overlap = find_overlap(subject.data, subject.split)
     patients = len(np.unique(answers.patients))
+    is_of_patients = subject.info.subject == "radiograph"
     return Evaluation(
         **describe(subject),
         n_images=len(answers.labels),
@@ -53,12 +57,18 @@ def assemble(
         confusion=tuple(map(tuple, confusion_matrix(answers.probabilities, answers.labels).tolist())),
         calibration=evaluate_calibration(answers, temperature=subject.info.temperature),
         subgroups=groups,
+        subgroups_not_recorded=not_recorded,
         source_confounding=origin,
         champion=champion,
         latency=latency,
         overlap=SplitOverlap(patients=overlap.patients, duplicates=overlap.duplicates),
         limits=plain_limits(
-            initial_weights=subject.info.initial_weights, confounding=origin, subgroups=groups, patients=patients
+            initial_weights=subject.info.initial_weights,
+            confounding=origin,
+            subgroups=groups,
+            count=f"{patients} test patients" if is_of_patients else f"{len(answers.labels)} test images",
+            subject=subject.info.subject,
+            test_part=subject.test_part,
         ),
     )
 
@@ -71,16 +81,17 @@ def describe(subject: Subject) -> dict[str, Any]:
         "answers": answers_digest(subject.directory),
     }
     copied = {name: getattr(subject.info, name) for name in COPIED}
-    return {"model_name": subject.info.name, "digests": digests, **copied}
+    shown = {"subject": subject.info.subject, "test_part": subject.test_part}
+    return {"model_name": subject.info.name, "digests": digests, **shown, **copied}
 
 
-def compare_subgroups(subject: Subject, answers: Answers) -> tuple[Subgroup, ...]:
-    """Compare the test part's subgroups with the whole of it."""
+def compare_subgroups(answers: Answers, columns: Mapping[str, np.ndarray]) -> tuple[Subgroup, ...]:
+    """Compare the test part's subgroups, by the columns that hold any value, with the whole of it."""
     return subgroups.evaluate_subgroups(
         answers.probabilities,
         answers.labels,
         answers.patients,
-        {name: subject.data.column(name)[subject.test] for name in subgroups.COLUMNS},
+        columns,
         classes=answers.classes,
         resamples=answers.resamples,
         seed=answers.seed,
@@ -88,11 +99,16 @@ def compare_subgroups(subject: Subject, answers: Answers) -> tuple[Subgroup, ...
 
 
 def probe_confounding(subject: Subject, answers: Answers) -> SourceConfounding:
-    """Ask the whole dataset where its classes come from, and the frame of its images what it gives away."""
+    """Ask the whole dataset where its classes come from, and the frame of its images what it gives away.
+
+    Asked of radiographs only: a picture comes from no hospital, and its frame belongs to what it shows.
+    """
+    if subject.info.subject == "picture":
+        return confounding.not_asked("the images are pictures: no hospital or device to take for a disease")
     data, train, test = subject.data, subject.split.parts["train"], subject.test
     border = confounding.border_probe(
-        (confounding.border_features(data.images[train]), subject.labels[train]),
-        (confounding.border_features(data.images[test]), subject.labels[test]),
+        (confounding.read_border_features(data.images, train), subject.labels[train]),
+        (confounding.read_border_features(data.images, test), subject.labels[test]),
         answers.patients,
         n_classes=len(answers.classes),
         resamples=answers.resamples,

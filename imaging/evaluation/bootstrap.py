@@ -15,7 +15,7 @@ from imaging.evaluation.schema import Figure
 RESAMPLES = 1000
 LEAST_DEFINED = 0.9
 """Share of the resamples in which a metric must be defined; with fewer there is no interval."""
-MOST_CELLS = 4_000_000
+MOST_CELLS = 500_000
 """Weights held at once: bounds memory on a large test part."""
 
 Statistic = Callable[[Array], Mapping[str, Array]]

@@ -23,6 +23,8 @@ CONFOUNDED_SHARE = 0.5
 BORDER = 1 / 14
 """Width of the frame as a share of the side: 16 pixels of 224."""
 SHORTCUT_MARGIN = 0.1
+AT_ONCE = 256
+"""Images read together."""
 POOLED = "(small sources)"
 
 
@@ -165,13 +167,37 @@ def _statements(
     return said
 
 
+def not_asked(why: str) -> SourceConfounding:
+    """Return the answer for images to which the question does not apply."""
+    return SourceConfounding(
+        column=None,
+        n_sources=0,
+        cramers_v=None,
+        source_only_balanced_accuracy=None,
+        classes={},
+        border_balanced_accuracy=Figure(value=None),
+        confounded=False,
+        shortcut=False,
+        statements=(f"confounding with the source was not asked: {why}",),
+    )
+
+
+def read_border_features(images: npt.NDArray[np.uint8], rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+    """Return the frames of some of the packed images as (N, F) in [0, 1], reading a batch of them at a time."""
+    parts = [border_features(images[rows[start : start + AT_ONCE]]) for start in range(0, len(rows), AT_ONCE)]
+    return np.concatenate(parts) if parts else np.empty((0, 0), dtype=np.float32)
+
+
 def border_features(images: npt.NDArray[np.uint8], *, cells: int = 56) -> npt.NDArray[np.float32]:
-    """Return the frame of each image (N, S, S), averaged to a grid of at most `cells` a side, as (N, F) in [0, 1]."""
-    side = images.shape[1]
+    """Return the frame of each image (N, S, S), averaged to a grid of at most `cells` a side, as (N, F) in [0, 1].
+
+    Of colour images (N, S, S, 3) it is the mean of the three.
+    """
+    count, side = images.shape[:2]
     block = max(1, side // cells)
     kept = side // block * block
-    grid = images[:, :kept, :kept].reshape(len(images), kept // block, block, kept // block, block)
-    small = grid.mean(axis=(2, 4), dtype=np.float32) / 255
+    grid = images[:, :kept, :kept].reshape(count, kept // block, block, kept // block, block, -1)
+    small = grid.mean(axis=(2, 4, 5), dtype=np.float32) / 255
     width = max(1, round(small.shape[1] * BORDER))
     frame = np.ones(small.shape[1:], dtype=bool)
     frame[width:-width, width:-width] = False

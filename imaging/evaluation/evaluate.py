@@ -20,6 +20,8 @@ from imaging.evaluation.schema import CalibrationSummary, ChampionComparison, Cl
 MARGIN_LEVELS = (5.0, 95.0)
 """Percentiles of a one-sided 95 % bound."""
 
+PER_CLASS = tuple(name for name, field in ClassMetrics.model_fields.items() if field.annotation is Figure)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Answers:
@@ -72,9 +74,7 @@ def _class_metrics(answers: Answers, name: str, found: dict[str, Figure]) -> Cla
     index = answers.classes.index(name)
     mine = answers.labels == index
     point = answers.operating_points.get(name)
-    figures = {
-        metric: found[f"{metric}/{index}"] for metric in ("auroc", "sensitivity", "specificity", "ppv", "npv", "f1")
-    }
+    figures = {metric: found[f"{metric}/{index}"] for metric in PER_CLASS}
     return ClassMetrics(
         n_images=int(mine.sum()),
         n_patients=len(np.unique(answers.patients[mine])),

@@ -9,7 +9,7 @@ from pydantic import Field, ValidationError
 from imaging import atomic
 from imaging.config import Frozen
 from imaging.errors import ThoraxError
-from imaging.evaluation.gates import GATES, Evidence, GateReport, GateResult, GateRow
+from imaging.evaluation.gates import GATES, Evidence, GateReport, GateResult, GateRow, applies
 from imaging.evaluation.report import render_gates
 from imaging.evaluation.schema import Evaluation
 from imaging.models.directory import package_digest
@@ -36,7 +36,7 @@ def check_gates_on_disk(package: Path, evaluation: Path, table: Path, out: Path)
     file = evaluation / "evaluation.json" if evaluation.is_dir() else evaluation
     results = (*problems, *judge(file, package, rows))
     report = GateReport(
-        passed=bool(results) and all(result.passed for result in results),
+        passed=any(result.passed for result in results) and not any(result.failed for result in results),
         results=results,
         table_digest="sha256:" + hashlib.sha256(text).hexdigest(),
         package_digest=_digest_or_empty(package),
@@ -76,7 +76,17 @@ def judge(evaluation: Path, package: Path, rows: dict[str, GateRow]) -> tuple[Ga
 
 
 def ask(evidence: Evidence, row: GateRow) -> GateResult:
-    """Ask one gate."""
+    """Ask one gate, or answer that its row does not apply to the model."""
+    if not applies(evidence.evaluation, row):
+        return GateResult(
+            gate=row.name,
+            passed=False,
+            applies=False,
+            figure=None,
+            bound=row.bound,
+            reason=f"not applicable to a {evidence.evaluation.subject}: {row.elsewhere}",
+            why=row.why,
+        )
     verdict = GATES[row.name](evidence, row)
     return GateResult(
         gate=row.name,

@@ -8,10 +8,14 @@ from imaging.models.directory import load_info
 from imaging.models.manifest import file_digest
 
 DECIDING = (
+    "subject",
     "architecture",
+    "head",
+    "single_logit",
     "classes",
     "input",
     "packed_size",
+    "packed_channels",
     "temperature",
     "operating_points",
     "confidence_floor",

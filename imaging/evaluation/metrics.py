@@ -4,6 +4,9 @@
 A row of ones gives the ordinary metric. What is undefined (a class without an image, no positive call) is NaN.
 """
 
+from dataclasses import dataclass
+from typing import Self
+
 import numpy as np
 import numpy.typing as npt
 
@@ -22,29 +25,85 @@ def ratio(numerator: Array, denominator: Array) -> Array:
     return np.divide(numerator, denominator, out=out, where=denominator > 0)
 
 
-def auroc(scores: Array, positive: npt.NDArray[np.bool_], weights: Array) -> Array:
-    """Area under the ROC curve by weighted rank sums (Mann-Whitney; ties count one half), shape (R,).
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ranking:
+    """Where the positive images stand among the negative ones, for each distinct score that a positive image has.
 
-    Args:
-        scores: (N,) any monotone score.
-        positive: (N,) whether each image is of the class.
-        weights: (R, N).
+    Only those scores decide the figures, so that a class of one image in ten costs a tenth. Lowest score first.
+
+    Attributes:
+        positive: (R, P) positive images of the score.
+        below: (R, P) negative images of a lower score.
+        tied: (R, P) negative images of the same score.
+        negatives: (R, 1) all negative images.
     """
-    order = np.argsort(scores, kind="stable")
-    ranked = scores[order]
-    starts = np.flatnonzero(np.r_[True, ranked[1:] != ranked[:-1]])
-    ordered = weights[:, order]
-    of_positive = np.add.reduceat(ordered * positive[order], starts, axis=1)
-    of_negative = np.add.reduceat(ordered * ~positive[order], starts, axis=1)
-    below = np.cumsum(of_negative, axis=1) - of_negative
-    wins = np.sum(of_positive * (below + 0.5 * of_negative), axis=1)
-    return ratio(wins, of_positive.sum(axis=1) * of_negative.sum(axis=1))
+
+    positive: Array
+    below: Array
+    tied: Array
+    negatives: Array
+
+    @classmethod
+    def of(cls, scores: Array, positive: npt.NDArray[np.bool_], weights: Array) -> Self:
+        """Rank `scores` (N,), any monotone score of images that are `positive` (N,) or not, under `weights` (R, N)."""
+        order = np.argsort(scores, kind="stable")
+        ranked, is_positive = scores[order], positive[order]
+        score_of_positive = ranked[is_positive]
+        first = np.flatnonzero(np.diff(score_of_positive, prepend=np.nan) != 0)
+        distinct = score_of_positive[first]
+        ordered = weights[:, order]
+        upto = np.concatenate([np.zeros((len(weights), 1)), np.cumsum(ordered, axis=1)], axis=1)
+        before = upto[:, np.searchsorted(ranked, distinct, side="left")]
+        within = upto[:, np.searchsorted(ranked, distinct, side="right")] - before
+        hits = ordered[:, is_positive]
+        if len(first) < hits.shape[1]:
+            hits = np.add.reduceat(hits, first, axis=1)
+        earlier = np.cumsum(hits, axis=1) - hits
+        negatives = upto[:, -1:] - hits.sum(axis=1, keepdims=True)
+        return cls(positive=hits, below=before - earlier, tied=within - hits, negatives=negatives)
+
+    def auroc(self) -> Array:
+        """Area under the ROC curve by weighted rank sums (Mann-Whitney; ties count one half), shape (R,)."""
+        wins = (self.positive * (self.below + 0.5 * self.tied)).sum(axis=1)
+        return ratio(wins, self.positive.sum(axis=1) * self.negatives[:, 0])
+
+    def average_precision(self) -> Array:
+        """Area under the precision-recall curve as the mean precision at each positive image, shape (R,).
+
+        A step function without interpolation: Davis & Goadrich 2006, section 4; scikit-learn's definition.
+        """
+        hits = np.cumsum(self.positive[:, ::-1], axis=1)[:, ::-1]
+        called = hits + self.negatives - self.below
+        precision = np.divide(hits, called, out=np.zeros_like(hits), where=called > 0)
+        return ratio((self.positive * precision).sum(axis=1), self.positive.sum(axis=1))
+
+    def sensitivity_at(self, specificity: float) -> Array:
+        """Return the sensitivity of the lowest threshold that is at least so specific, shape (R,)."""
+        allowed = self.negatives - self.below <= (1 - specificity) * self.negatives + 1e-9
+        found = (self.positive * allowed).sum(axis=1)
+        return np.where(self.negatives[:, 0] > 0, ratio(found, self.positive.sum(axis=1)), np.nan)
+
+
+def auroc(scores: Array, positive: npt.NDArray[np.bool_], weights: Array) -> Array:
+    """Area under the ROC curve of `scores` (N,) for images that are `positive` (N,) or not, shape (R,)."""
+    return Ranking.of(scores, positive, weights).auroc()
 
 
 def auroc_per_class(probabilities: Array, labels: Labels, weights: Array) -> Array:
     """One-vs-rest AUROC of each class, shape (R, C)."""
     classes = range(probabilities.shape[1])
     return np.stack([auroc(probabilities[:, c], labels == c, weights) for c in classes], axis=1)
+
+
+def ranking_metrics(probabilities: Array, labels: Labels, weights: Array) -> dict[str, Array]:
+    """Figures of each class against the rest that need no threshold of their own, each (R, C)."""
+    found: dict[str, list[Array]] = {"auroc": [], "average_precision": [], "sensitivity_at_95_specificity": []}
+    for index in range(probabilities.shape[1]):
+        ranking = Ranking.of(probabilities[:, index], labels == index, weights)
+        found["auroc"].append(ranking.auroc())
+        found["average_precision"].append(ranking.average_precision())
+        found["sensitivity_at_95_specificity"].append(ranking.sensitivity_at(0.95))
+    return {name: np.stack(columns, axis=1) for name, columns in found.items()}
 
 
 def positive_calls(probabilities: Array, thresholds: dict[int, float]) -> npt.NDArray[np.bool_]:
@@ -115,17 +174,18 @@ def all_metrics(
         weights: (R, N).
         thresholds: Operating point of each class that has one.
     """
-    areas = auroc_per_class(probabilities, labels, weights)
+    ranked = ranking_metrics(probabilities, labels, weights)
     calls = call_metrics(positive_calls(probabilities, thresholds), labels, weights)
     at_argmax = call_metrics(positive_calls(probabilities, {}), labels, weights)
     found = {
-        "macro_auroc": areas.mean(axis=1),
+        "macro_auroc": ranked["auroc"].mean(axis=1),
+        "macro_average_precision": ranked["average_precision"].mean(axis=1),
         "accuracy": accuracy(probabilities, labels, weights),
         "balanced_accuracy": at_argmax["sensitivity"].mean(axis=1),
         "macro_f1": at_argmax["f1"].mean(axis=1),
         "brier": brier(probabilities, labels, weights),
         "nll": negative_log_likelihood(probabilities, labels, weights),
     }
-    for name, values in {"auroc": areas, **calls}.items():
+    for name, values in {**ranked, **calls}.items():
         found |= {f"{name}/{index}": values[:, index] for index in range(values.shape[1])}
     return found

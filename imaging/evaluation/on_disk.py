@@ -15,9 +15,9 @@ from imaging.evaluation.latency import measure_latency
 from imaging.evaluation.operating_points import RULE, choose_operating_points
 from imaging.evaluation.plots import draw_confusion, draw_reliability, draw_roc
 from imaging.evaluation.report import figure_text, render_evaluation
-from imaging.evaluation.schema import Evaluation
+from imaging.evaluation.schema import ChampionComparison, Evaluation
 from imaging.evaluation.sheet import explain_cases
-from imaging.evaluation.subject import answer_test_part, ask_champion, load_subject
+from imaging.evaluation.subject import Subject, answer_test_part, ask_champion, load_external, load_subject
 from imaging.models.directory import replace_info
 
 
@@ -46,7 +46,7 @@ def calibrate_on_disk(model: Path, dataset: Path, split: Path, out: Path) -> Cal
     subject = load_subject(model, dataset, split)
     info, parts = subject.info, subject.split.parts
     both = np.concatenate([parts["calibration"], parts["val"]])
-    logits, labels = subject.predictor.logits(subject.data.images[both]), subject.labels[both]
+    logits, labels = subject.predictor.logits(subject.data.images, both), subject.labels[both]
     own = len(parts["calibration"])
     fitted = fit_temperature(logits[:own], labels[:own])
     points = choose_operating_points(
@@ -91,13 +91,37 @@ def evaluate_on_disk(
         DataError: when the three do not belong together.
     """
     subject = load_subject(model, dataset, split)
-    images = np.asarray(subject.data.images[subject.test])
-    answers = answer_test_part(subject, images, resamples=resamples, seed=seed)
-    compared = None if champion is None else ask_champion(answers, champion, images)
-    latency = measure_latency(lambda: subject.predictor.probabilities(images[:1]), device=device_name())
-    evaluation = assemble(subject, answers, champion=compared, latency=latency)
-    views = [str(view) for view in subject.data.column("view")[subject.test]]
-    right, wrong = explain_cases(subject.predictor, images, answers, views=views)
+    answers = answer_test_part(subject, resamples=resamples, seed=seed)
+    compared = None if champion is None else ask_champion(answers, champion, subject)
+    return _report(subject, answers, out, champion=compared)
+
+
+def evaluate_external_on_disk(
+    model: Path, dataset: Path, out: Path, *, resamples: int = RESAMPLES, seed: int = 0
+) -> Evaluation:
+    """Measure a model on every image of another dataset version than the one that trained it.
+
+    Args:
+        model: A calibrated model directory, or a whole package.
+        dataset: A dataset version whose classes the model knows; one that lacks some leaves their figures empty.
+        out: As for `evaluate_on_disk`.
+        resamples: Bootstrap draws of patients.
+        seed: Of the draws.
+
+    Raises:
+        DataError: when the model was trained on this version, or does not know one of its classes.
+    """
+    subject = load_external(model, dataset)
+    answers = answer_test_part(subject, resamples=resamples, seed=seed)
+    return _report(subject, answers, out, champion=None)
+
+
+def _report(subject: Subject, answers: Answers, out: Path, *, champion: ChampionComparison | None) -> Evaluation:
+    """Measure the rest, and write the folder."""
+    first = np.asarray(subject.images[subject.test[:1]])
+    latency = measure_latency(lambda: subject.predictor.probabilities(first), device=device_name())
+    evaluation = assemble(subject, answers, champion=champion, latency=latency)
+    right, wrong = explain_cases(subject, answers)
     html = render_evaluation(evaluation, drawings=draw(answers, evaluation), right=right, wrong=wrong)
     with atomic.new_directory(out) as folder:
         atomic.write_text(folder / "evaluation.json", evaluation.model_dump_json(indent=1) + "\n")

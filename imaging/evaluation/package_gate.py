@@ -6,7 +6,7 @@ from pathlib import Path
 from imaging.errors import ThoraxError
 from imaging.evaluation.identity import answers_digest
 from imaging.evaluation.schema import Evaluation
-from imaging.models.directory import PACKAGE_FILES
+from imaging.models.directory import PACKAGE_FILES, load_info
 from imaging.models.manifest import code_problems, manifest_problems
 
 PLACEHOLDER = re.compile(r"\b(TODO|TBD|nan|None)\b")
@@ -48,9 +48,13 @@ def binding_problems(package: Path, evaluation: Evaluation) -> list[str]:
         return ["the package's evaluation.json cannot be read"]
     problems = [] if inside == evaluation else ["the package holds another evaluation than the one judged"]
     try:
-        answers = answers_digest(package)
+        answers, info = answers_digest(package), load_info(package)
     except (ThoraxError, OSError, ValueError) as error:
         return [*problems, f"the model cannot be read: {error}"]
+    if (evaluation.model_name, evaluation.subject) != (info.name, info.subject):
+        problems.append(f"the evaluation is about a {evaluation.model_name} of {evaluation.subject}s, not this model")
+    if evaluation.test_part != "held_out":
+        problems.append("the evaluation is of an external set, not of the dataset's own test part")
     if evaluation.digests.get("answers") != answers:
         problems.append("the evaluation is about other weights or settings than the package's")
     return problems

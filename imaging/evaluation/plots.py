@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COLOURS = ("#2563eb", "#ea580c", "#7c3aed", "#0d9488", "#be123c", "#4d7c0f")
+DASHES = ("-", "--", ":")
+"""Beyond six classes the colours come again with another line."""
+MOST_NAMED = 20
+"""Classes whose curves are named in the legend, and whose counts are written into the matrix."""
 INK = "#1f2933"
 GREY = "#9aa5b1"
 STYLE: dict[Any, Any] = {
@@ -57,15 +61,20 @@ def draw_roc(
     figure, axes = _canvas(3.7, 3.5)
     axes.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle=":")
     for index, name in enumerate(classes):
-        colour = COLOURS[index % len(COLOURS)]
+        colour, dash = COLOURS[index % len(COLOURS)], DASHES[index // len(COLOURS) % len(DASHES)]
         positive = labels == index
-        axes.plot(*roc_curve(probabilities[:, index], positive), color=colour, linewidth=1.8, label=legend[name])
+        if not positive.any() or positive.all():
+            continue
+        curve = roc_curve(probabilities[:, index], positive)
+        label = legend[name] if index < MOST_NAMED else None
+        axes.plot(*curve, color=colour, linestyle=dash, linewidth=1.8 if len(classes) < 5 else 1.2, label=label)
         if name in operating_points:
             called = probabilities[:, index] >= operating_points[name]
             point = called[~positive].mean(), called[positive].mean()
             axes.plot(*point, marker="o", markersize=7, color=colour, markeredgecolor="white", zorder=5)
     axes.set(xlabel="1 - specificity", ylabel="sensitivity", xlim=(-0.01, 1.01), ylim=(-0.01, 1.02), aspect="equal")
-    axes.legend(loc="lower right", frameon=False, fontsize=8)
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(loc="lower right", frameon=False, fontsize=8 if len(classes) < 9 else 6)
     return _svg(figure)
 
 
@@ -96,18 +105,23 @@ def draw_reliability(before: Array, after: Array, labels: Labels) -> str:
 
 
 def draw_confusion(matrix: npt.NDArray[np.int64], *, classes: tuple[str, ...]) -> str:
-    """Draw counts, shaded by the share of each true class."""
-    figure, axes = _canvas(3.7, 3.5)
+    """Draw counts, shaded by the share of each true class; with many classes shades alone."""
+    count = len(classes)
+    side = 3.6 if count < 5 else min(3.6 + 0.25 * (count - 4), 8.0)
+    figure, axes = _canvas(side + 0.1, side - 0.1)
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    for row, column in np.ndindex(*matrix.shape):
+    for row, column in np.ndindex(*matrix.shape if count <= MOST_NAMED else (0, 0)):
+        if count >= 5 and not matrix[row, column]:
+            continue
         colour = "white" if shares[row, column] > 0.55 else INK
-        cell = f"{matrix[row, column]}\n{shares[row, column]:.0%}"
-        axes.text(column, row, cell, ha="center", va="center", color=colour, fontsize=9)
-    ticks = range(len(classes))
+        cell = f"{matrix[row, column]}" + (f"\n{shares[row, column]:.0%}" if count < 5 else "")
+        axes.text(column, row, cell, ha="center", va="center", color=colour, fontsize=9 if count < 5 else 7)
     axes.set(xlabel="most probable class", ylabel="true class")
-    axes.set_xticks(ticks, classes)
-    axes.set_yticks(ticks, classes, rotation=90, va="center")
+    if count <= 2 * MOST_NAMED:
+        few = count < 5
+        axes.set_xticks(range(count), classes, rotation=0 if few else 45, ha="center" if few else "right")
+        axes.set_yticks(range(count), classes, rotation=90 if few else 0, va="center")
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     return _svg(figure)

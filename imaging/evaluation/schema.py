@@ -34,15 +34,22 @@ class Figure(Frozen):
         return None if value is None or not math.isfinite(value) else float(value)
 
 
+MISSING = Figure(value=None)
+
+
 class ClassMetrics(Frozen):
     """One class against the rest."""
 
     n_images: int
     n_patients: int
     decision: Literal["operating point", "argmax"]
-    """What makes an image count as positive in the five figures after `auroc`."""
+    """What makes an image count as positive in sensitivity, specificity, PPV, NPV and F1."""
     operating_point: float | None
     auroc: Figure
+    average_precision: Figure = MISSING
+    """Area under the precision-recall curve, without interpolation."""
+    sensitivity_at_95_specificity: Figure = MISSING
+    """At the lowest threshold that 95 in 100 images of other classes stay below; chosen on the test part itself."""
     sensitivity: Figure
     specificity: Figure
     ppv: Figure
@@ -54,8 +61,10 @@ class Overall(Frozen):
     """All classes together. `brier` sums the squared errors over the classes (0 to 2); `nll` is in nats."""
 
     macro_auroc: Figure
+    macro_average_precision: Figure = MISSING
     balanced_accuracy: Figure
     accuracy: Figure
+    """The share of images, whatever their class, whose most probable class is the true one."""
     macro_f1: Figure
     brier: Figure
     nll: Figure
@@ -153,6 +162,9 @@ class Evaluation(Frozen):
 
     schema_version: int = SCHEMA_VERSION
     model_name: str
+    subject: Literal["radiograph", "picture"] = "radiograph"
+    test_part: Literal["held_out", "external"] = "held_out"
+    """The test part of the dataset that trained the model, or the whole of another dataset."""
     recipe: str
     architecture: str
     initial_weights: str
@@ -171,6 +183,8 @@ class Evaluation(Frozen):
     """Rows are the true class, columns the class with the highest probability."""
     calibration: CalibrationSummary
     subgroups: tuple[Subgroup, ...]
+    subgroups_not_recorded: tuple[str, ...] = ()
+    """Columns of subgroups in which the test part holds no value."""
     source_confounding: SourceConfounding
     champion: ChampionComparison | None
     latency: Latency

@@ -1,18 +1,21 @@
 """Picks the cases of the Grad-CAM sheet: typical right answers, and the wrong ones the model was surest of."""
 
 import io
-from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from imaging.evaluation.evaluate import Answers
 from imaging.evaluation.report import Case
+from imaging.evaluation.subject import Subject
 from imaging.explain import overlay_png
-from imaging.inference import Predictor
 
 PER_CLASS = 2
+MOST_RIGHT = 20
+"""With more than ten classes, one right case of each, and of the first twenty only."""
 MOST_WRONG = 6
+SHOWN_SIDE = 128
+"""Pixels; a smaller image is enlarged to about this."""
 
 
 def choose_cases(answers: Answers) -> tuple[list[int], list[int]]:
@@ -22,32 +25,35 @@ def choose_cases(answers: Answers) -> tuple[list[int], list[int]]:
     """
     top, confidence = answers.probabilities.argmax(axis=1), answers.probabilities.max(axis=1)
     right: list[int] = []
-    for index in range(len(answers.classes)):
+    each = PER_CLASS if len(answers.classes) * PER_CLASS <= MOST_RIGHT else 1
+    for index in range(min(len(answers.classes), MOST_RIGHT)):
         hits = np.flatnonzero((answers.labels == index) & (top == index))
         ranked = hits[np.argsort(confidence[hits], kind="stable")]
-        middle = max(0, len(ranked) // 2 - PER_CLASS // 2)
-        right += ranked[middle : middle + PER_CLASS].tolist()
+        middle = max(0, len(ranked) // 2 - each // 2)
+        right += ranked[middle : middle + each].tolist()
     misses = np.flatnonzero(top != answers.labels)
     wrong = misses[np.argsort(-confidence[misses], kind="stable")][:MOST_WRONG].tolist()
     return right, wrong
 
 
-def explain_cases(
-    predictor: Predictor, images: npt.NDArray[np.uint8], answers: Answers, *, views: Sequence[str]
-) -> tuple[list[Case], list[Case]]:
-    """Overlay Grad-CAM for the predicted class on the chosen cases of the test images (N, S, S)."""
+def explain_cases(subject: Subject, answers: Answers) -> tuple[list[Case], list[Case]]:
+    """Overlay Grad-CAM for the predicted class on the chosen cases of the test part; no other image is read."""
     right, wrong = choose_cases(answers)
     chosen = [*right, *wrong]
     if not chosen:
         return [], []
-    found = predictor.predict(images[chosen], views=[views[i] for i in chosen], explain="grad-cam")
+    rows = subject.test[chosen]
+    images = np.asarray(subject.images[rows])
+    views = [str(view) for view in subject.data.column("view")[rows]]
+    found = subject.predictor.predict(images, views=views, explain="grad-cam")
     cases = []
-    for position, prediction in zip(chosen, found, strict=True):
-        heat_map = np.zeros(images.shape[1:]) if prediction.heat_map is None else prediction.heat_map
+    for position, small, prediction in zip(chosen, images, found, strict=True):
+        image = enlarged(small)
+        heat_map = np.zeros(image.shape[:2]) if prediction.heat_map is None else prediction.heat_map
         cases.append(
             Case(
-                overlay=overlay_png(images[position], heat_map),
-                plain=gray_png(images[position]),
+                overlay=overlay_png(image, heat_map),
+                plain=plain_png(image),
                 truth=answers.classes[answers.labels[position]],
                 prediction=prediction.prediction,
                 probability=prediction.probabilities[prediction.prediction],
@@ -57,8 +63,14 @@ def explain_cases(
     return cases[: len(right)], cases[len(right) :]
 
 
-def gray_png(image: npt.NDArray[np.uint8]) -> bytes:
-    """Encode one image (S, S) as PNG."""
+def enlarged(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Repeat the pixels of a small image a whole number of times, so that a page shows them and not a blur."""
+    times = max(1, SHOWN_SIDE // image.shape[0])
+    return image.repeat(times, axis=0).repeat(times, axis=1)
+
+
+def plain_png(image: npt.NDArray[np.uint8]) -> bytes:
+    """Encode one image, (S, S) grey or (S, S, 3) colour, as PNG."""
     from PIL import Image
 
     buffer = io.BytesIO()

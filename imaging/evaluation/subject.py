@@ -2,18 +2,19 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
 from imaging.data.dataset import Dataset, load_dataset
-from imaging.data.splits import Split
-from imaging.data.transforms import to_square_uint8
+from imaging.data.splits import PARTS, Split
 from imaging.errors import DataError
 from imaging.evaluation.calibration import scaled_probabilities
 from imaging.evaluation.evaluate import Answers, compare_with_champion
 from imaging.evaluation.metrics import Labels
+from imaging.evaluation.repacked import repacked
 from imaging.evaluation.schema import ChampionComparison, Figure
-from imaging.inference import Predictor
+from imaging.inference import PackedImages, Predictor
 from imaging.models.directory import ModelInfo, load_info, package_digest
 
 
@@ -26,6 +27,12 @@ class Subject:
     data: Dataset
     split: Split
     labels: Labels
+    test_part: Literal["held_out", "external"] = "held_out"
+
+    @property
+    def images(self) -> PackedImages:
+        """The dataset's images as the model reads them, read when they are asked for."""
+        return repacked(self.data.images, self.info.packed_size)
 
     @property
     def info(self) -> ModelInfo:
@@ -54,9 +61,33 @@ def load_subject(model: Path, dataset: Path, split: Path) -> Subject:
     return Subject(directory=model, predictor=predictor, data=data, split=parts, labels=order[data.labels])
 
 
-def answer_test_part(subject: Subject, images: np.ndarray, *, resamples: int, seed: int) -> Answers:
-    """Ask the model every image of the test part (N, S, S)."""
-    logits = subject.predictor.logits(images)
+def load_external(model: Path, dataset: Path) -> Subject:
+    """Load a model and a dataset version it was not made from: the whole of it is the test part.
+
+    Raises:
+        DataError: when the model was trained on this very version, or does not know one of its classes.
+    """
+    info, data = load_info(model), load_dataset(dataset)
+    if info.digests.get("dataset") == data.digest:
+        raise DataError("the model was trained on this very dataset version; its own evaluation.json has the figures")
+    unknown = sorted(set(data.classes) - set(info.classes))
+    if unknown:
+        raise DataError(f"expected some of the model's classes {', '.join(info.classes)}, got {', '.join(unknown)}")
+    everything = {part: np.arange(len(data) if part == "test" else 0) for part in PARTS}
+    order = np.array([info.classes.index(name) for name in data.classes], dtype=np.int64)
+    return Subject(
+        directory=model,
+        predictor=Predictor.load(model),
+        data=data,
+        split=Split(parts=everything, dataset_digest=data.digest),
+        labels=order[data.labels],
+        test_part="external",
+    )
+
+
+def answer_test_part(subject: Subject, *, resamples: int, seed: int) -> Answers:
+    """Ask the model every image of the test part, a batch at a time."""
+    logits = subject.predictor.logits(subject.images, subject.test)
     return Answers(
         before=scaled_probabilities(logits, 1.0),
         probabilities=scaled_probabilities(logits, subject.info.temperature),
@@ -69,20 +100,20 @@ def answer_test_part(subject: Subject, images: np.ndarray, *, resamples: int, se
     )
 
 
-def ask_champion(answers: Answers, champion: Path, images: np.ndarray) -> ChampionComparison:
+def ask_champion(answers: Answers, champion: Path, subject: Subject) -> ChampionComparison:
     """Ask the champion the same images; a champion that cannot be compared is a problem, not a pass."""
     predictor, digest = Predictor.load(champion), package_digest(champion)
     known = predictor.info.classes
+    problem = ""
     if set(known) != set(answers.classes):
+        problem = f"the champion's classes are {', '.join(known)}: no comparison is possible"
+    elif predictor.info.packed_channels != subject.info.packed_channels:
+        problem = f"the champion reads images of {predictor.info.packed_channels} channels: no comparison is possible"
+    if problem:
         nothing = Figure(value=None)
         return ChampionComparison(
-            champion_digest=digest,
-            delta_macro_auroc=nothing,
-            champion_macro_auroc=nothing,
-            problem=f"the champion's classes are {', '.join(known)}: no comparison is possible",
+            champion_digest=digest, delta_macro_auroc=nothing, champion_macro_auroc=nothing, problem=problem
         )
-    side = predictor.info.packed_size
-    if images.shape[1] != side:
-        images = np.stack([to_square_uint8(image.astype(np.float32) / 255, side) for image in images])
     order = [known.index(name) for name in answers.classes]
-    return compare_with_champion(answers, predictor.probabilities(images)[:, order], digest=digest)
+    images = repacked(subject.data.images, predictor.info.packed_size)
+    return compare_with_champion(answers, predictor.probabilities(images, subject.test)[:, order], digest=digest)

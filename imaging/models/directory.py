@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from pydantic import Field, ValidationError, model_validator
 
 from imaging import atomic
-from imaging.config import Floors, Frozen, InputConfig
+from imaging.config import Floors, Frozen, InputConfig, TrainConfig
 from imaging.errors import ModelPackageError
 from imaging.models.architectures import build_model
 
@@ -43,13 +43,23 @@ class ModelInfo(Frozen):
     """Everything but the weights that decides an answer, and where it all came from: `model.json`."""
 
     schema_version: int = SCHEMA_VERSION
-    name: str = "chest-xray"
+    name: str = Field(default="chest-xray", pattern=r"^[a-z0-9][a-z0-9-]*$")
+    """Of the registered model; only `chest-xray` is served."""
+    subject: Literal["radiograph", "picture"] = "radiograph"
+    """What the images show: views and critical classes are asked of radiographs only."""
     recipe: str
     architecture: str
+    head: Literal["plain", "pooled_256", "flatten_256"] = "plain"
+    single_logit: bool = False
+    """Whether the network has one output, for the second of two classes."""
+    auxiliary: bool = False
+    """Whether the weights include auxiliary heads, which give no answers."""
     classes: tuple[str, ...] = Field(min_length=2)
     input: InputConfig
     packed_size: int = Field(ge=8)
-    """Side in pixels that `imaging.data.transforms.to_square_uint8` gives before the network's own resizing."""
+    """Side in pixels of the packed images, before the network's own resizing."""
+    packed_channels: Literal[1, 3] = 1
+    """Of the packed images: grey or red, green and blue."""
     temperature: float = Field(default=1.0, gt=0)
     operating_points: dict[str, float] = Field(default={})
     """Probability from which a class counts as found."""
@@ -71,6 +81,10 @@ class ModelInfo(Frozen):
         unknown = sorted({*self.critical_classes, *self.operating_points} - set(self.classes))
         if unknown:
             raise ValueError(f"no class {', '.join(unknown)}; there are: {', '.join(self.classes)}")
+        if self.single_logit and len(self.classes) != 2:
+            raise ValueError(f"one logit tells 2 classes apart, got {len(self.classes)}")
+        if self.subject == "picture" and self.critical_classes:
+            raise ValueError(f"a picture has no critical class, got {', '.join(self.critical_classes)}")
         return self
 
 
@@ -112,7 +126,15 @@ def load_model(directory: Path, info: ModelInfo) -> "nn.Module":
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    model = build_model(info.architecture, num_classes=len(info.classes), channels=info.input.channels)
+    model = build_model(
+        info.architecture,
+        num_classes=len(info.classes),
+        channels=info.input.channels,
+        size=info.input.size,
+        head=info.head,
+        single_logit=info.single_logit,
+        auxiliary=info.auxiliary,
+    )
     try:
         model.load_state_dict(load_file(directory / WEIGHTS_FILE))
     except (OSError, SafetensorError) as error:
@@ -122,6 +144,59 @@ def load_model(directory: Path, info: ModelInfo) -> "nn.Module":
             f"{WEIGHTS_FILE} is not a {info.architecture} with {len(info.classes)} classes"
         ) from error
     return model.eval()
+
+
+def describe_model(
+    config: TrainConfig,
+    classes: tuple[str, ...],
+    *,
+    packed_size: int,
+    packed_channels: int,
+    initial_weights: str,
+    digests: dict[str, str],
+) -> ModelInfo:
+    """Return the description of what `config` trains on a dataset of these classes.
+
+    Args:
+        config: The recipe.
+        classes: Of the dataset, in the order of the network's outputs.
+        packed_size: Side of the dataset's images.
+        packed_channels: Of the dataset's images, 1 or 3.
+        initial_weights: Where they came from.
+        digests: Of the dataset, split, recipe and code.
+    """
+    return ModelInfo.model_validate(
+        {
+            "name": config.registered_model,
+            "subject": config.subject,
+            "recipe": config.name,
+            "architecture": config.architecture,
+            "head": config.head,
+            "single_logit": config.loss == "binary",
+            "auxiliary": config.auxiliary_weight > 0,
+            "classes": classes,
+            "input": config.input,
+            "packed_size": packed_size,
+            "packed_channels": packed_channels,
+            "critical_classes": critical_classes(classes, config),
+            "initial_weights": initial_weights if config.pretrained else f"{initial_weights}, as the recipe says",
+            "digests": digests,
+            "floors": config.floors,
+            "seed": config.seed,
+        }
+    )
+
+
+def critical_classes(classes: tuple[str, ...], config: TrainConfig) -> tuple[str, ...]:
+    """Return the classes of a radiograph whose miss is the costly mistake: all but `normal`, where it is there.
+
+    Elsewhere those that the recipe bounds, or all where it bounds none of them. A picture has none.
+    """
+    if config.subject == "picture":
+        return ()
+    if any(name.lower() == "normal" for name in classes):
+        return tuple(name for name in classes if name.lower() != "normal")
+    return tuple(name for name in classes if name in config.floors.sensitivity_lower) or classes
 
 
 def replace_info(directory_in: Path, directory_out: Path, **changes: Any) -> ModelInfo:

@@ -116,11 +116,13 @@ def test_a_probe_without_every_class_in_training_is_missing_and_said_so():
 
 def test_limits_shout_about_random_weights_and_put_confounding_before_the_rest():
     confounding = judge({"source": np.where(LABELS == 0, "articles", "hospital")}, border=TELLING_BORDER)
-    said = plain_limits(initial_weights="random", confounding=confounding, subgroups=(), patients=90)
+    said = plain_limits(initial_weights="random", confounding=confounding, subgroups=(), count="90 test patients")
     assert said[0].startswith("TRAINED FROM RANDOM WEIGHTS")
     assert said[1] == confounding.statements[0]
     assert any("fit for patients" in one for one in said)
-    pretrained = plain_limits(initial_weights="imagenet:sha256:1", confounding=confounding, subgroups=(), patients=90)
+    pretrained = plain_limits(
+        initial_weights="imagenet:sha256:1", confounding=confounding, subgroups=(), count="90 test patients"
+    )
     assert not any("RANDOM" in one for one in pretrained)
 
 

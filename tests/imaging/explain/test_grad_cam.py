@@ -84,6 +84,16 @@ def test_an_overlay_stretches_a_small_map() -> None:
     assert drawn.size == (64, 48)
 
 
-def test_an_overlay_of_a_colour_image_is_refused() -> None:
+def test_an_overlay_of_a_colour_image_leaves_it_as_it_is_where_the_map_is_0() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (8, 6, 3), dtype=np.uint8)
+    heat_map = np.zeros((8, 6), np.float32)
+    heat_map[:4] = 1
+    drawn = np.asarray(Image.open(io.BytesIO(overlay_png(image, heat_map))))
+    np.testing.assert_array_equal(drawn[4:], image[4:])
+    assert (drawn[:4, :, 0] >= 0.55 * 220 - 1).all()
+
+
+@pytest.mark.parametrize("shape", [(8, 8, 4), (8,), (1, 8, 8, 3)])
+def test_an_overlay_of_what_is_no_picture_is_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises(ConfigurationError, match="needs an image"):
-        overlay_png(np.zeros((8, 8, 3), np.uint8), np.zeros((8, 8)))
+        overlay_png(np.zeros(shape, np.uint8), np.zeros((8, 8)))
