@@ -9,7 +9,7 @@ from typing import Any
 
 import typer
 
-from thorax.commands import audit, data, demo, models, monitor, pipelines, predict, stack
+from thorax.commands import audit, data, demo, models, monitor, pipelines, predict, recipes, stack, train
 
 app = typer.Typer(
     name="thorax",
@@ -21,12 +21,18 @@ app = typer.Typer(
 
 GROUPS = {
     "data": data.app,
+    "recipes": recipes.app,
     "pipelines": pipelines.app,
     "models": models.app,
     "monitor": monitor.app,
     "audit": audit.app,
 }
-COMMANDS: dict[str, Callable[..., Any]] = {**stack.COMMANDS, "predict": predict.predict, "demo": demo.demo}
+COMMANDS: dict[str, Callable[..., Any]] = {
+    **stack.COMMANDS,
+    "train": train.train,
+    "predict": predict.predict,
+    "demo": demo.demo,
+}
 
 for _name, _group in GROUPS.items():
     app.add_typer(_group, name=_name)
