@@ -49,6 +49,12 @@ class TrainingDivergedError(ThoraxError):
     code = "training_diverged"
 
 
+class TrainingMemoryError(ThoraxError):
+    """A batch that does not fit into memory; the message says what would."""
+
+    code = "out_of_memory"
+
+
 class ModelPackageError(ThoraxError):
     """A model directory that is incomplete, changed or unsafe to load."""
 

@@ -4,8 +4,18 @@
 model directory. Imports torch when first used.
 """
 
+from imaging.training.batches import PackedImages
 from imaging.training.engine import TrainingData, TrainingRun, train
 from imaging.training.on_disk import train_on_disk
-from imaging.training.results import BestEpoch, EpochResult
+from imaging.training.results import BestEpoch, EpochResult, Progress
 
-__all__ = ["BestEpoch", "EpochResult", "TrainingData", "TrainingRun", "train", "train_on_disk"]
+__all__ = [
+    "BestEpoch",
+    "EpochResult",
+    "PackedImages",
+    "Progress",
+    "TrainingData",
+    "TrainingRun",
+    "train",
+    "train_on_disk",
+]

@@ -1,4 +1,4 @@
-"""Where a run stands, in one safetensors file: weights, best weights, optimizer, and JSON for the rest.
+"""Where a run stands, in one safetensors file: weights, their average, best weights, optimizer; JSON for the rest.
 
 Random numbers are not in it: each epoch draws from its own seed.
 """
@@ -12,29 +12,38 @@ from torch import Tensor
 
 from imaging import atomic
 from imaging.errors import DataError
-from imaging.training.engine import TrainingRun
+from imaging.training.engine import SavedStage, TrainingRun
 from imaging.training.optimizers import OptimizerState, optimizer_state
 from imaging.training.results import EpochResult
 
-SCHEMA_VERSION = "1"
+SCHEMA_VERSION = "2"
 
 
 def save_checkpoint(path: Path, run: TrainingRun) -> None:
     """Replace `path` by the state of `run`, whole or not at all."""
+    atomic.write_bytes(path, checkpoint_bytes(run))
+
+
+def checkpoint_bytes(run: TrainingRun) -> bytes:
+    """Return the state of `run` between two epochs, as a file holds it."""
     tensors = {f"model/{name}": value for name, value in run.model.state_dict().items()}
     tensors |= {f"best/{name}": value for name, value in run.best_state.items()}
     if run.optimizer is not None:
         for index, values in optimizer_state(run.optimizer).items():
             tensors |= {f"optimizer/{index}/{name}": value for name, value in values.items()}
+    if run.average is not None:
+        tensors |= {f"average/{index}": value for index, value in enumerate(run.average.tensors())}
     position = {
         "stage_index": run.stage_index,
         "stage_epoch": run.stage_epoch,
         "history": [result.model_dump() for result in run.history],
         "best": None if run.best is None else run.best.model_dump(),
+        "scaler": {} if run.scaler is None else run.scaler.state_dict(),
+        "average_steps": 0 if run.average is None else run.average.steps,
     }
     plain = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
     metadata = {"schema_version": SCHEMA_VERSION, "position": json.dumps(position)}
-    atomic.write_bytes(path, save(plain, metadata=metadata))
+    return save(plain, metadata=metadata)
 
 
 def restore_checkpoint(path: Path, run: TrainingRun) -> None:
@@ -57,7 +66,13 @@ def restore_checkpoint(path: Path, run: TrainingRun) -> None:
         raise DataError("the checkpoint is damaged or of another network") from error
     run.stage_index, run.stage_epoch = position["stage_index"], position["stage_epoch"]
     run.history, run.best, run.best_state = history, best, _part(tensors, "best/")
-    run.saved_optimizer_state = _optimizer_part(tensors)
+    averages = _part(tensors, "average/")
+    run.saved = SavedStage(
+        optimizer=_optimizer_part(tensors),
+        scaler=position["scaler"],
+        average=[averages[str(index)] for index in range(len(averages))],
+        average_steps=position["average_steps"],
+    )
 
 
 def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -1,4 +1,4 @@
-"""The training loop, from stages to epochs to batches; it yields after each epoch and leaves files to the caller."""
+"""The training loop, from stages to epochs; it yields after each epoch and leaves files to the caller."""
 
 import hashlib
 import time
@@ -7,30 +7,29 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from imaging.config import Stage, TrainConfig
-from imaging.errors import DataError, EmptyDatasetError, TrainingDivergedError
-from imaging.models.layers import Tail
+from imaging.errors import DataError, EmptyDatasetError
+from imaging.training.average import WeightAverage
+from imaging.training.batches import PackedImages, place
 from imaging.training.features import FrozenFeatures
-from imaging.training.optimizers import (
-    OptimizerState,
-    build_optimizer,
-    restore_optimizer_state,
-    set_rate,
-)
-from imaging.training.results import EpochResult, validation_figures
-from imaging.training.stages import freeze, frozen_depth, rate_factor, shared_depth, training_mode
+from imaging.training.loop import OnProgress, StageLoop
+from imaging.training.losses import class_weights
+from imaging.training.numerics import algorithms
+from imaging.training.optimizers import OptimizerState
+from imaging.training.results import EpochResult, is_better
+from imaging.training.share import ALONE, World
+from imaging.training.stages import frozen_depth, shared_depth
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrainingData:
-    """Packed images (N, S, S) uint8 and labels (N,) int64 of the two parts that training may see."""
+    """Packed images and labels (n,) int64 of the two parts that training may see."""
 
     classes: tuple[str, ...]
-    train_images: Tensor
+    train_images: PackedImages
     train_labels: Tensor
-    val_images: Tensor
+    val_images: PackedImages
     val_labels: Tensor
 
     def check(self) -> None:
@@ -50,6 +49,16 @@ class TrainingData:
             raise EmptyDatasetError("no validation image; the best epoch is chosen by them")
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SavedStage:
+    """What a checkpoint kept of a stage that was under way."""
+
+    optimizer: OptimizerState
+    scaler: dict[str, float]
+    average: list[Tensor]
+    average_steps: int
+
+
 @dataclass(kw_only=True)
 class TrainingRun:
     """A run and how far it is: everything that a checkpoint has to hold."""
@@ -59,6 +68,7 @@ class TrainingRun:
     stages: tuple[Stage, ...]
     data: TrainingData
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    world: World = ALONE
     stage_index: int = 0
     stage_epoch: int = 0
     """Epochs of this stage that are done."""
@@ -66,138 +76,118 @@ class TrainingRun:
     best: EpochResult | None = None
     best_state: dict[str, Tensor] = field(default_factory=dict)
     optimizer: torch.optim.Optimizer | None = None
-    saved_optimizer_state: OptimizerState | None = None
+    scaler: torch.amp.GradScaler | None = None
+    average: WeightAverage | None = None
+    saved: SavedStage | None = None
     """From a checkpoint, until the stage goes on."""
+    told_at: float = 0.0
+    """When progress was last told, by the monotonic clock."""
 
     def record(self, result: EpochResult) -> EpochResult:
-        """Take an epoch's result in, and its weights where it is the best so far."""
+        """Take an epoch's result in, and the weights it was measured with where it is the best so far."""
         self.stage_epoch += 1
         self.history.append(result)
-        if self.best is None or result.val_loss < self.best.val_loss:
+        if is_better(result, self.best, self.config.monitor):
             self.best = result
             self.best_state = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
         return result
 
+    def stage_figures(self) -> list[float]:
+        """Return what this stage's epochs gave for the recipe's `monitor`, made so that less is better."""
+        sign = 1.0 if self.config.monitor == "val_loss" else -1.0
+        of_stage = [result for result in self.history if result.stage_index == self.stage_index]
+        return [sign * float(getattr(result, self.config.monitor)) for result in of_stage]
+
     def stage_is_over(self) -> bool:
         """Say whether the stage has had its epochs, or its patience ended."""
-        losses = [result.val_loss for result in self.history if result.stage_index == self.stage_index]
-        waited = len(losses) - 1 - losses.index(min(losses)) if losses else 0
+        figures = self.stage_figures()
+        waited = len(figures) - 1 - figures.index(min(figures)) if figures else 0
         return self.stage_epoch >= self.stages[self.stage_index].epochs or waited >= self.config.patience
 
     def next_stage(self) -> None:
         """Go on from the best weights so far."""
         self.model.load_state_dict(self.best_state)
         self.stage_index, self.stage_epoch = self.stage_index + 1, 0
-        self.optimizer, self.saved_optimizer_state = None, None
+        self.optimizer, self.scaler, self.average, self.saved = None, None, None, None
+
+    def epoch_seed(self) -> int:
+        """Return the coming epoch's own seed, so that a resumed run draws the same numbers."""
+        return _seed(self.config.seed, self.stage_index, self.stage_epoch)
+
+    def views_seed(self) -> int:
+        """Return the seed of the stage's augmented views."""
+        return _seed(self.config.seed, self.stage_index, -1)
 
 
-def train(run: TrainingRun) -> Iterator[EpochResult]:
+def train(
+    run: TrainingRun, *, on_progress: OnProgress | None = None, resident_bytes: int | None = None
+) -> Iterator[EpochResult]:
     """Train until the last stage is over; afterwards the model holds the best epoch's weights.
 
     Args:
         run: A new run, or one restored from a checkpoint, which goes on as if it had never stopped.
+        on_progress: Told a few times a second how far the epoch is.
+        resident_bytes: Images up to so many bytes are kept on the device; larger parts are read from disk as
+            they are needed. Half of a GPU's free memory or a quarter of the machine's where absent.
 
     Yields:
         Each epoch's result, when `run` is consistent and may be saved.
 
     Raises:
         EmptyDatasetError: when the data cannot be trained on.
-        TrainingDivergedError: when a loss is not finite.
+        TrainingDivergedError: when a loss is not finite. TrainingMemoryError: when a batch does not fit.
     """
     data, config, device = run.data, run.config, run.device
     data.check()
     run.model.to(device).to(memory_format=torch.channels_last)
-    labels, val_labels = data.train_labels.to(device), data.val_labels.to(device)
-    weights = _class_weights(labels, len(data.classes)) if config.class_weights else None
-    seen = FrozenFeatures(run.model, data.train_images.to(device), config.input)
-    seen_val = FrozenFeatures(run.model, data.val_images.to(device), config.input)
+    images, val_images = place([data.train_images, data.val_images], device, limit_bytes=resident_bytes)
+    seen = FrozenFeatures(run.model, images, config.input, device=device)
+    seen_val = FrozenFeatures(run.model, val_images, config.input, device=device)
+    weights = class_weights(data.train_labels, len(data.classes), config)
+    weights = None if weights is None else weights.to(device)
     depths = [frozen_depth(run.model, config.architecture, stage) for stage in run.stages]
 
-    while run.stage_index < len(run.stages):
-        stage, depth = run.stages[run.stage_index], depths[run.stage_index]
-        if not run.stage_is_over():
-            shared = shared_depth(depths[run.stage_index :])
-            for features, fixed in ((seen, not stage.augment), (seen_val, True)):
-                if depth == 0:
-                    features.forget()
-                elif fixed:
-                    features.keep(shared)
-                features.start_stage(depth, fixed=fixed)
-            freeze(run.model, depth)
-            tail = Tail(run.model, depth)
-            run.optimizer = build_optimizer(run.model, stage)
-            if run.saved_optimizer_state is not None:
-                restore_optimizer_state(run.optimizer, run.saved_optimizer_state)
-                run.saved_optimizer_state = None
-        while not run.stage_is_over():
-            started = time.perf_counter()
-            training_mode(run.model, depth)
-            loss = _train_epoch(run, tail, seen, labels, weights)
-            run.model.eval()
-            figures = validation_figures(_logits(tail, seen_val, len(val_labels)), val_labels, weights)
-            _check_finite(loss, figures["val_loss"], stage.name, run.stage_epoch + 1)
-            yield run.record(_result(run, loss, figures, time.perf_counter() - started))
-        run.next_stage()
+    with algorithms(device, config):
+        while run.stage_index < len(run.stages):
+            if not run.stage_is_over():
+                depth = depths[run.stage_index]
+                _look(run, seen, seen_val, depth=depth, shared=shared_depth(depths[run.stage_index :]))
+                loop = StageLoop(run, seen, seen_val, weights=weights, depth=depth, on_progress=on_progress)
+            while not run.stage_is_over():
+                yield _epoch(run, loop)
+            run.next_stage()
 
 
-def _train_epoch(run: TrainingRun, tail: Tail, seen: FrozenFeatures, labels: Tensor, weights: Tensor | None) -> float:
-    """Take one step for each batch and return the mean loss; all randomness comes from the run's seed."""
-    stage, optimizer, count = run.stages[run.stage_index], run.optimizer, len(labels)
-    if optimizer is None:
-        raise DataError("a stage has to be started before its epochs")
-    seed = _seed(run.config.seed, run.stage_index, run.stage_epoch)
-    generator = torch.Generator().manual_seed(seed)
-    steps = -(-count // run.config.batch_size)
-    total = torch.zeros((), device=run.device)
-    with torch.random.fork_rng(devices=[run.device] if run.device.type == "cuda" else []):
-        torch.manual_seed(seed)  # dropout
-        for step, members in enumerate(torch.randperm(count, generator=generator).tensor_split(steps)):
-            chosen = members.to(run.device)
-            set_rate(optimizer, rate_factor(stage.schedule, (run.stage_epoch + step / steps) / stage.epochs))
-            changes = run.config.augment if stage.augment else None
-            features = seen.batch(chosen, changes=changes, generator=generator)
-            smoothing = run.config.label_smoothing
-            loss = functional.cross_entropy(tail(features), labels[chosen], weight=weights, label_smoothing=smoothing)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            optimizer.step()
-            total += loss.detach() * len(chosen)
-    return float(total) / count
+def _look(run: TrainingRun, seen: FrozenFeatures, seen_val: FrozenFeatures, *, depth: int, shared: int) -> None:
+    """Let both parts be seen through the stage's frozen blocks, kept where they cannot change."""
+    stage = run.stages[run.stage_index]
+    changes = run.config.augment if stage.augment else None
+    for features, changed in ((seen, changes), (seen_val, None)):
+        if depth == 0:
+            features.forget()
+        elif changed is None:
+            features.keep(shared)
+    seen.start_stage(depth, changes=changes, views=stage.views, seed=run.views_seed())
+    seen_val.start_stage(depth)
 
 
-@torch.no_grad()
-def _logits(tail: Tail, features: FrozenFeatures, count: int) -> Tensor:
-    return torch.cat([tail(features.batch(chosen)) for chosen in torch.arange(count).split(64)])
-
-
-def _class_weights(labels: Tensor, classes: int) -> Tensor:
-    """Return the inverse of each class's frequency, 1 on average."""
-    inverse = 1.0 / torch.bincount(labels, minlength=classes).float()
-    return inverse / inverse.mean()
+def _epoch(run: TrainingRun, loop: StageLoop) -> EpochResult:
+    """Train and validate once, and record it."""
+    started = time.perf_counter()
+    figures = loop.train_epoch()
+    with loop.measured_weights():
+        figures |= loop.validate()
+        result = EpochResult(
+            epoch=len(run.history) + 1,
+            stage_index=run.stage_index,
+            stage=loop.stage.name,
+            lr=loop.end_rate(),
+            seconds=time.perf_counter() - started,
+            **figures,
+        )
+        return run.record(result)
 
 
 def _seed(seed: int, stage_index: int, epoch: int) -> int:
-    """Derive an epoch's own seed, so that a resumed run draws the same numbers."""
     digest = hashlib.sha256(f"{seed}/{stage_index}/{epoch}".encode()).digest()
     return int.from_bytes(digest[:7], "big")
-
-
-def _check_finite(train_loss: float, val_loss: float, stage: str, epoch: int) -> None:
-    for part, loss in (("training", train_loss), ("validation", val_loss)):
-        if not torch.isfinite(torch.tensor(loss)):
-            raise TrainingDivergedError(
-                f"the {part} loss is {loss} in epoch {epoch} of stage {stage!r}; a lower learning rate would help"
-            )
-
-
-def _result(run: TrainingRun, train_loss: float, figures: dict[str, float], seconds: float) -> EpochResult:
-    stage = run.stages[run.stage_index]
-    return EpochResult(
-        epoch=len(run.history) + 1,
-        stage_index=run.stage_index,
-        stage=stage.name,
-        train_loss=train_loss,
-        lr=stage.lr * rate_factor(stage.schedule, (run.stage_epoch + 1) / stage.epochs),
-        seconds=seconds,
-        **figures,
-    )

@@ -4,7 +4,7 @@ import hashlib
 import logging
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
@@ -19,10 +19,13 @@ from imaging.models.architectures import build_model, check_input_size
 from imaging.models.directory import ModelInfo, save_model
 from imaging.models.weights import initialise
 from imaging.settings import Settings
-from imaging.training.checkpoint import restore_checkpoint, save_checkpoint
-from imaging.training.curves import write_curves
+from imaging.training.batches import PackedImages
+from imaging.training.checkpoint import checkpoint_bytes, restore_checkpoint
 from imaging.training.engine import TrainingData, TrainingRun, train
+from imaging.training.loop import OnProgress
+from imaging.training.reports import write_reports
 from imaging.training.results import BestEpoch, EpochResult
+from imaging.training.share import World, joined
 from imaging.training.stages import planned_stages
 
 logger = logging.getLogger(__name__)
@@ -39,6 +42,7 @@ def train_on_disk(
     *,
     settings: Settings,
     on_epoch: Callable[[EpochResult], None] | None = None,
+    on_progress: OnProgress | None = None,
     checkpoint_every_s: float = CHECKPOINT_EVERY_S,
 ) -> BestEpoch:
     """Train a recipe and write the best epoch's model directory, with its curves, to `out`.
@@ -50,6 +54,7 @@ def train_on_disk(
         out: The model directory to write; it appears whole or not at all.
         settings: `home` keeps the checkpoint; `weights` and `allow_download` give initial weights.
         on_epoch: Told every epoch's result, before the checkpoint.
+        on_progress: Told a few times a second how far the epoch is.
         checkpoint_every_s: Least time between checkpoints; 0 keeps one for every epoch.
 
     Returns:
@@ -62,22 +67,18 @@ def train_on_disk(
     """
     check_input_size(config.architecture, config.input.size)
     dataset, split = load_dataset(dataset_path), Split.load(split_file)
-    run, initial_weights = _new_run(config, dataset, split, settings)
-    folder = settings.home / "checkpoints" / _key(config, dataset, split, initial_weights)
-    _restore(folder / "run.safetensors", run)
-    saved = time.monotonic()
-    for result in train(run):
-        if on_epoch is not None:
-            on_epoch(result)
-        if time.monotonic() - saved >= checkpoint_every_s:
-            save_checkpoint(folder / "run.safetensors", run)
-            saved = time.monotonic()
+    with joined() as world:
+        run, initial_weights = _new_run(config, dataset, split, settings, world)
+        folder = settings.home / "checkpoints" / _key(config, dataset, split, initial_weights)
+        _restore(folder / "run.safetensors", run)
+        _follow(train(run, on_progress=on_progress), run, folder / "run.safetensors", on_epoch, checkpoint_every_s)
     if run.best is None:
         raise ConfigurationError("the recipe has no epoch to train")
-    with atomic.new_directory(out) as directory:
-        save_model(directory, run.model, _describe(config, dataset, split, initial_weights))
-        write_curves(directory, run.history, run.best)
-    shutil.rmtree(folder, ignore_errors=True)
+    if world.is_first:
+        with atomic.new_directory(out) as directory:
+            save_model(directory, run.model, _describe(config, dataset, split, initial_weights))
+            write_reports(directory, run.history, run.best, classes=len(dataset.classes))
+        shutil.rmtree(folder, ignore_errors=True)
     best = run.best
     return BestEpoch(
         epoch=best.epoch,
@@ -88,7 +89,34 @@ def train_on_disk(
     )
 
 
-def _new_run(config: TrainConfig, dataset: Dataset, split: Split, settings: Settings) -> tuple[TrainingRun, str]:
+def _follow(
+    epochs: Iterator[EpochResult],
+    run: TrainingRun,
+    path: Path,
+    on_epoch: Callable[[EpochResult], None] | None,
+    checkpoint_every_s: float,
+) -> None:
+    """Go through the epochs, telling and saving each; one that is not saved at once is when the run is stopped."""
+    saved, unsaved = time.monotonic(), b""
+    try:
+        for result in epochs:
+            if not run.world.is_first:
+                continue
+            unsaved = checkpoint_bytes(run)
+            if on_epoch is not None:
+                on_epoch(result)
+            if time.monotonic() - saved >= checkpoint_every_s:
+                atomic.write_bytes(path, unsaved)
+                saved, unsaved = time.monotonic(), b""
+    except KeyboardInterrupt:
+        if unsaved:
+            atomic.write_bytes(path, unsaved)
+        raise
+
+
+def _new_run(
+    config: TrainConfig, dataset: Dataset, split: Split, settings: Settings, world: World
+) -> tuple[TrainingRun, str]:
     """Build the network and the data; return the run and where its initial weights came from."""
     data = training_data(dataset, split)
     with torch.random.fork_rng(devices=[]):
@@ -97,18 +125,23 @@ def _new_run(config: TrainConfig, dataset: Dataset, split: Split, settings: Sett
             config.architecture,
             num_classes=len(dataset.classes),
             channels=config.input.channels,
+            size=config.input.size,
             dropout=config.dropout,
+            head=config.head,
+            single_logit=config.loss == "binary",
+            auxiliary=config.auxiliary_weight > 0,
         )
         initial_weights = initialise(model, config.architecture, settings, pretrained=config.pretrained)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = torch.device("cuda", torch.cuda.current_device()) if torch.cuda.is_available() else torch.device("cpu")
     stages = planned_stages(config, initial_weights)
     if stages != config.stages:
         logger.warning("%s starts from random numbers: all layers for %d epochs", config.name, stages[0].epochs)
-    return TrainingRun(model=model, config=config, stages=stages, data=data, device=device), initial_weights
+    run = TrainingRun(model=model, config=config, stages=stages, data=data, device=device, world=world)
+    return run, initial_weights
 
 
 def training_data(dataset: Dataset, split: Split) -> TrainingData:
-    """Read the training and validation parts into memory.
+    """Point at the training and validation parts; the images stay where they are.
 
     Raises:
         DataError: when the split was made for another dataset version.
@@ -118,9 +151,9 @@ def training_data(dataset: Dataset, split: Split) -> TrainingData:
     train_part, val_part = split.parts["train"], split.parts["val"]
     return TrainingData(
         classes=dataset.classes,
-        train_images=torch.from_numpy(dataset.images[train_part]),
+        train_images=PackedImages(array=dataset.images, rows=train_part),
         train_labels=torch.from_numpy(dataset.labels[train_part]),
-        val_images=torch.from_numpy(dataset.images[val_part]),
+        val_images=PackedImages(array=dataset.images, rows=val_part),
         val_labels=torch.from_numpy(dataset.labels[val_part]),
     )
 

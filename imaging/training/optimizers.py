@@ -20,12 +20,18 @@ def build_optimizer(model: nn.Module, stage: Stage) -> torch.optim.Optimizer:
         for decays in (True, False):
             members = [p for p in learning if (id(p) in head) == is_head and (p.ndim > 1) == decays]
             if members:
-                decay = stage.weight_decay if decays else 0.0
+                decay = _decay(stage, is_head=is_head) if decays else 0.0
                 groups.append({"params": members, "lr": rate, "full_lr": rate, "weight_decay": decay})
     if stage.optimizer == "sgd":
-        return torch.optim.SGD(groups, momentum=0.9, fused=True)
+        return torch.optim.SGD(groups, momentum=stage.momentum, nesterov=stage.momentum > 0, fused=True)
     kind = torch.optim.AdamW if stage.optimizer == "adamw" else torch.optim.Adam
     return kind(groups, fused=True)
+
+
+def _decay(stage: Stage, *, is_head: bool) -> float:
+    if is_head and stage.head_weight_decay is not None:
+        return stage.head_weight_decay
+    return stage.weight_decay
 
 
 def set_rate(optimizer: torch.optim.Optimizer, factor: float) -> None:

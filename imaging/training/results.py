@@ -5,7 +5,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from imaging.config import Frozen
 
@@ -18,6 +17,8 @@ class EpochResult(Frozen):
     stage_index: int
     stage: str
     train_loss: float
+    train_accuracy: float = 0.0
+    """As the network met the images: augmented, with dropout, before each step."""
     val_loss: float
     val_accuracy: float
     val_balanced_accuracy: float
@@ -25,11 +26,32 @@ class EpochResult(Frozen):
     lr: float
     """The head's rate at the end of the epoch."""
     seconds: float
+    """Of training and validation."""
+    images_per_s: float = 0.0
+    """Training images a second, validation apart."""
+    data_share: float = 0.0
+    """Share of the training time in which the loop waited for images."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Progress:
+    """Where a run is within an epoch."""
+
+    epoch: int
+    """From 1, over all stages."""
+    epochs: int
+    """At most, over all stages; patience may end a stage before."""
+    stage: str
+    step: int
+    steps: int
+    loss: float
+    """Mean of the epoch so far, nats an image."""
+    images_per_s: float
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BestEpoch:
-    """The epoch whose weights were kept: the lowest validation loss of all stages."""
+    """The epoch whose weights were kept: the best of all stages by the recipe's `monitor`."""
 
     epoch: int
     stage: str
@@ -38,17 +60,25 @@ class BestEpoch:
     val_accuracy: float
 
 
-def validation_figures(logits: Tensor, labels: Tensor, class_weights: Tensor | None) -> dict[str, float]:
+def validation_figures(logits: Tensor, labels: Tensor, loss: float) -> dict[str, float]:
     """Measure logits (N, classes) against labels (N,), by the names of `EpochResult`'s fields."""
-    loss = functional.cross_entropy(logits, labels, weight=class_weights)
-    correct = logits.argmax(1) == labels
-    recalls = [correct[labels == label].float().mean() for label in labels.unique()]
+    correct = (logits.argmax(1) == labels).double()
+    counts = torch.bincount(labels, minlength=logits.shape[1])
+    recalls = torch.bincount(labels, weights=correct, minlength=logits.shape[1])[counts > 0] / counts[counts > 0]
     return {
-        "val_loss": float(loss),
-        "val_accuracy": float(correct.float().mean()),
-        "val_balanced_accuracy": float(torch.stack(recalls).mean()),
+        "val_loss": loss,
+        "val_accuracy": float(correct.mean()),
+        "val_balanced_accuracy": float(recalls.mean()),
         "val_macro_auroc": macro_auroc(torch.softmax(logits, 1).cpu().numpy(), labels.cpu().numpy()),
     }
+
+
+def is_better(result: EpochResult, other: EpochResult | None, monitor: str) -> bool:
+    """Say whether `result` beats `other` by the figure called `monitor`."""
+    if other is None:
+        return True
+    new, old = getattr(result, monitor), getattr(other, monitor)
+    return bool(new < old) if monitor == "val_loss" else bool(new > old)
 
 
 def macro_auroc(probabilities: np.ndarray, labels: np.ndarray) -> float:

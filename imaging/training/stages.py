@@ -1,15 +1,19 @@
 """Which layers a stage trains, and which stages a run has."""
 
 import math
+from collections.abc import Sequence
 
 from torch import nn
 
 from imaging.config import Stage, TrainConfig
+from imaging.errors import ConfigurationError
 from imaging.models.architectures import get_architecture
 from imaging.models.layers import backbone_blocks, head_module
 from imaging.models.weights import RANDOM
 
 FROM_SCRATCH = "from-scratch"
+PLATEAU_EPOCHS, PLATEAU_FACTOR = 2, 0.2
+"""Epochs without anything better after which `plateau` lowers the rate, and to which share."""
 
 
 def planned_stages(config: TrainConfig, initial_weights: str) -> tuple[Stage, ...]:
@@ -18,7 +22,7 @@ def planned_stages(config: TrainConfig, initial_weights: str) -> tuple[Stage, ..
     Features that nobody trained are not worth freezing. That stage takes the recipe's highest rate, and as
     many epochs as the recipe's stages below the head.
     """
-    if initial_weights != RANDOM:
+    if initial_weights != RANDOM or all(stage.trainable == "all" for stage in config.stages):
         return config.stages
     deeper = [stage for stage in config.stages if stage.trainable != "head"] or list(config.stages)
     return (
@@ -36,8 +40,19 @@ def planned_stages(config: TrainConfig, initial_weights: str) -> tuple[Stage, ..
 
 
 def frozen_depth(model: nn.Module, architecture: str, stage: Stage) -> int:
-    """Return how many of the first `backbone_blocks` the stage leaves as they are."""
+    """Return how many of the first `backbone_blocks` the stage leaves as they are.
+
+    Raises:
+        ConfigurationError: when the stage trains more blocks than there are below the head.
+    """
     blocks = len(backbone_blocks(model))
+    if isinstance(stage.trainable, int):
+        if stage.trainable > blocks:
+            raise ConfigurationError(
+                f"stage {stage.name!r} trains the last {stage.trainable} blocks and {architecture} has {blocks}; "
+                "ask for fewer, or for all"
+            )
+        return blocks - stage.trainable
     frozen = {"head": blocks, "last": blocks - get_architecture(architecture).last_blocks, "all": 0}
     return frozen[stage.trainable]
 
@@ -72,20 +87,41 @@ def training_mode(model: nn.Module, depth: int) -> None:
     head_module(model).train()
 
 
-def rate_factor(schedule: str, progress: float) -> float:
+def rate_factor(stage: Stage, progress: float, figures: Sequence[float] = ()) -> float:
     """Return the share of the learning rate at `progress` (0-1) of a stage.
 
-    `cosine` falls to zero; `one_cycle` rises from 1/25 over the first 30 % and then falls to zero
-    (Smith and Topin 2018, "Super-convergence", with cosine slopes).
+    `cosine` falls to `final_factor`; `one_cycle` rises from 1/25 over the first 30 % and then falls to zero
+    (Smith and Topin 2018, "Super-convergence", with cosine slopes); `plateau` is divided by 5 whenever 2 epochs
+    brought nothing better. All but `one_cycle`, which has its own, begin with `warmup`.
+
+    Args:
+        stage: The stage.
+        progress: How much of it is done.
+        figures: What its epochs so far gave for the recipe's `monitor`, made so that less is better.
     """
-    if schedule == "constant":
+    if stage.schedule != "one_cycle" and progress < stage.warmup:
+        return progress / stage.warmup
+    if stage.schedule == "constant":
         return 1.0
-    if schedule == "cosine":
-        return _half_cosine(progress)
+    if stage.schedule == "plateau":
+        return max(stage.final_factor, PLATEAU_FACTOR ** _plateaus(figures))
+    if stage.schedule == "cosine":
+        rest = (progress - stage.warmup) / (1.0 - stage.warmup)
+        return stage.final_factor + (1.0 - stage.final_factor) * _half_cosine(rest)
     rise = 0.3
     if progress < rise:
         return 1.0 - (1.0 - 1 / 25) * _half_cosine(progress / rise)
     return _half_cosine((progress - rise) / (1.0 - rise))
+
+
+def _plateaus(figures: Sequence[float]) -> int:
+    """Count how often `PLATEAU_EPOCHS` epochs in a row brought nothing better."""
+    best, waited, count = math.inf, 0, 0
+    for figure in figures:
+        best, waited = (figure, 0) if figure < best else (best, waited + 1)
+        if waited == PLATEAU_EPOCHS:
+            waited, count = 0, count + 1
+    return count
 
 
 def _half_cosine(progress: float) -> float:

@@ -12,7 +12,7 @@ from imaging.data.dataset import COLUMNS, IMAGES, write_dataset
 from imaging.data.splits import PARTS, Split
 from imaging.data.statistics import STATISTICS, image_statistics
 from imaging.models import build_model
-from imaging.training import TrainingData
+from imaging.training import PackedImages, TrainingData
 
 CLASSES = ("covid", "normal", "pneumonia")
 SIZE = 32
@@ -35,9 +35,9 @@ def training_data(count: int = 24) -> TrainingData:
     val_images, val_labels = blobs(count // 2, seed=1)
     return TrainingData(
         classes=CLASSES,
-        train_images=torch.from_numpy(images),
+        train_images=PackedImages.of(images),
         train_labels=torch.from_numpy(labels),
-        val_images=torch.from_numpy(val_images),
+        val_images=PackedImages.of(val_images),
         val_labels=torch.from_numpy(val_labels),
     )
 

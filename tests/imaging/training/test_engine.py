@@ -1,15 +1,16 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from imaging.config import Stage, TrainConfig
-from imaging.errors import EmptyDatasetError, TrainingDivergedError
+from imaging.errors import EmptyDatasetError, TrainingDivergedError, TrainingMemoryError
 from imaging.models import build_model
 from imaging.models.weights import initialise
 from imaging.settings import Settings
-from imaging.training import TrainingRun, train
+from imaging.training import Progress, TrainingRun, train
 from imaging.training.checkpoint import restore_checkpoint, save_checkpoint
 from imaging.training.results import macro_auroc
 from tests.imaging.training.factories import CLASSES, training_data, two_stages, weights_file
@@ -50,13 +51,29 @@ def test_another_seed_gives_other_weights(weights: Path) -> None:
     assert not _equal(first.model.state_dict(), other.model.state_dict())
 
 
-@pytest.mark.parametrize("killed_after", [1, 2, 3, 4])
-@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+def _all_stages(**changes: object) -> TrainConfig:
+    """Change every stage of `two_stages` in the same way."""
+    stages = [{**stage.model_dump(), **changes} for stage in two_stages().stages]
+    return two_stages(stages=stages)
+
+
+VARIANTS = {
+    "adamw": two_stages(),
+    "sgd": _all_stages(optimizer="sgd"),
+    "moving average": two_stages(ema_decay=0.9, clip_norm=0.5),
+    "weighted sampling, focal loss": two_stages(weighted_sampling=True, loss="focal"),
+    "kept views": _all_stages(augment=True, views=2),
+    "plateau by accuracy": _all_stages(schedule="plateau").replace(monitor="val_accuracy", deterministic=True),
+    "bfloat16": two_stages(precision="bfloat16"),
+}
+
+
+@pytest.mark.parametrize("killed_after", [1, 3])
+@pytest.mark.parametrize("variant", VARIANTS)
 def test_a_killed_run_ends_with_the_weights_of_an_unkilled_one(
-    weights: Path, tmp_path: Path, killed_after: int, optimizer: str
+    weights: Path, tmp_path: Path, killed_after: int, variant: str
 ) -> None:
-    stages = tuple(stage.model_copy(update={"optimizer": optimizer}) for stage in two_stages().stages)
-    config = two_stages(stages=[stage.model_dump() for stage in stages])
+    config = VARIANTS[variant]
     whole = _run(config, weights)
     expected = list(train(whole))
     killed = _run(config, weights)
@@ -69,11 +86,70 @@ def test_a_killed_run_ends_with_the_weights_of_an_unkilled_one(
     resumed = _run(config, weights)
     restore_checkpoint(tmp_path / "run.safetensors", resumed)
     rest = list(train(resumed))
-    timeless = {"seconds"}
+    timeless = {"seconds", "images_per_s", "data_share"}
     assert [r.model_dump(exclude=timeless) for r in rest] == [
         r.model_dump(exclude=timeless) for r in expected[killed_after:]
     ]
     assert _equal(resumed.model.state_dict(), whole.model.state_dict())
+
+
+def test_images_read_from_disk_give_the_same_weights_as_images_in_memory(weights: Path) -> None:
+    resident, streamed = _run(two_stages(), weights), _run(two_stages(), weights)
+    list(train(resident))
+    list(train(streamed, resident_bytes=0))
+    assert _equal(resident.model.state_dict(), streamed.model.state_dict())
+
+
+def test_the_best_epoch_goes_by_what_the_recipe_watches(weights: Path) -> None:
+    run = _run(two_stages(monitor="val_macro_auroc"), weights)
+    results = list(train(run))
+    assert run.best is not None
+    assert run.best.val_macro_auroc == max(result.val_macro_auroc for result in results)
+
+
+def test_with_a_moving_average_its_weights_are_measured_and_kept(weights: Path) -> None:
+    run = _run(two_stages(ema_decay=0.999), weights)
+    next(train(run))
+    assert not _equal(run.model.state_dict(), run.best_state)
+    assert run.average is not None
+    with run.average.applied():
+        assert _equal(run.model.state_dict(), run.best_state)
+
+
+def test_one_logit_for_two_classes_learns_too(weights: Path) -> None:
+    stage = Stage(name="all", epochs=4, trainable="all", lr=3e-3, augment=False, schedule="one_cycle")
+    config = two_stages(stages=[stage.model_dump()], loss="binary")
+    data = training_data(48)
+    data = replace(
+        data,
+        classes=("normal", "pneumonia"),
+        train_labels=data.train_labels.clamp_max(1),
+        val_labels=data.val_labels.clamp_max(1),
+    )
+    torch.manual_seed(0)
+    model = build_model(config.architecture, num_classes=2, single_logit=True)
+    results = list(train(TrainingRun(model=model, config=config, stages=config.stages, data=data)))
+    assert results[-1].train_loss < results[0].train_loss
+
+
+def test_progress_counts_steps_and_tells_the_last_of_each_epoch(weights: Path) -> None:
+    told: list[Progress] = []
+    list(train(_run(two_stages(), weights), on_progress=told.append))
+    assert {(p.epoch, p.epochs) for p in told if p.step == p.steps} == {(epoch, 4) for epoch in (1, 2, 3, 4)}
+    assert all(p.steps == 3 and p.images_per_s > 0 and p.loss > 0 for p in told)
+
+
+def test_memory_that_runs_out_names_a_batch_that_fits(weights: Path) -> None:
+    stage = Stage(name="all", epochs=1, trainable="all", lr=1e-3, augment=False)
+    run = _run(two_stages(stages=[stage.model_dump()], batch_size=24), None)
+
+    def refuse(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        if len(inputs[0]) > 7:
+            raise torch.OutOfMemoryError("no more")
+
+    run.model.get_submodule("features.3").register_forward_pre_hook(refuse)
+    with pytest.raises(TrainingMemoryError, match="ran out at a batch_size of 24; a batch_size of 6 fits"):
+        list(train(run))
 
 
 def test_the_model_ends_with_the_best_epochs_weights(weights: Path) -> None:
@@ -109,9 +185,15 @@ def test_a_stage_ends_when_its_patience_does(weights: Path) -> None:
     assert len(results) - 1 - min(range(len(results)), key=lambda i: results[i].val_loss) == 2
 
 
-def test_a_loss_that_is_not_a_number_is_an_error_that_names_the_epoch(weights: Path) -> None:
+_WHERE = (
+    r"in step \d of 3, in epoch \d of stage 'wild', at a learning rate of 1e\+30, on the dataset's images "
+    r"(\d+, ){7}\d+; a lower learning rate would help"
+)
+
+
+def test_a_loss_that_is_not_a_number_is_an_error_that_names_step_rate_and_images(weights: Path) -> None:
     stage = Stage(name="wild", epochs=3, trainable="all", lr=1e30, optimizer="sgd", schedule="constant", augment=False)
-    with pytest.raises(TrainingDivergedError, match=r"in epoch \d of stage 'wild'; a lower learning rate would help"):
+    with pytest.raises(TrainingDivergedError, match=_WHERE):
         list(train(_run(two_stages(stages=[stage.model_dump()]), weights)))
 
 

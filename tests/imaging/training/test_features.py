@@ -1,9 +1,14 @@
+from typing import Any
+
 import pytest
 import torch
+from torch import Tensor, nn
 
-from imaging.config import InputConfig
+from imaging.config import AugmentConfig, InputConfig
 from imaging.models.layers import Tail, backbone_blocks
-from imaging.models.preprocessing import to_input
+from imaging.models.preprocessing import normalise, to_input, to_unit
+from imaging.training.augment import augment
+from imaging.training.batches import PackedImages, Plan, ResidentImages
 from imaging.training.features import FrozenFeatures
 from tests.imaging.training.factories import living_network
 
@@ -15,24 +20,61 @@ CONFIG = InputConfig(size=32)
 def test_features_then_tail_are_the_whole_network(depth: int, limit_bytes: int) -> None:
     model = living_network()
     images = torch.randint(0, 256, (5, 40, 40), dtype=torch.uint8)
-    features = FrozenFeatures(model, images, CONFIG, limit_bytes=limit_bytes)
+    features = _features(model, images, limit_bytes=limit_bytes)
     features.keep(14)
-    features.start_stage(depth, fixed=True)
+    features.start_stage(depth)
     chosen = torch.tensor([3, 1])
     with torch.no_grad():
         expected = model(to_input(images[chosen], CONFIG))
-        torch.testing.assert_close(Tail(model, depth).eval()(features.batch(chosen)), expected)
+        torch.testing.assert_close(Tail(model, depth).eval()(_batch(features, chosen)), expected)
 
 
 def test_kept_features_are_forgotten_when_the_first_blocks_change() -> None:
     model = living_network()
-    features = FrozenFeatures(model, torch.randint(0, 256, (2, 32, 32), dtype=torch.uint8), CONFIG)
+    features = _features(model, torch.randint(0, 256, (2, 32, 32), dtype=torch.uint8))
     everything, depth = torch.arange(2), len(backbone_blocks(model))
     features.keep(14)
-    features.start_stage(depth, fixed=True)
-    before = features.batch(everything)
+    features.start_stage(depth)
+    before = _batch(features, everything)
     with torch.no_grad():
         model.get_parameter("features.0.0.weight").mul_(-1)
     features.forget()
-    features.start_stage(depth, fixed=True)
-    assert not torch.allclose(features.batch(everything), before)
+    features.start_stage(depth)
+    assert not torch.allclose(_batch(features, everything), before)
+
+
+def test_an_image_has_as_many_kept_views_as_asked_for_and_each_is_one_that_augmentation_gives() -> None:
+    model, depth = living_network(), 19
+    images = torch.randint(0, 256, (4, 32, 32), dtype=torch.uint8)
+    changes = AugmentConfig(rotation_degrees=20, contrast=0.3)
+    features = _features(model, images)
+    features.start_stage(depth, changes=changes, views=3, seed=5)
+    generator = torch.Generator().manual_seed(5)
+    expected = torch.stack([_seen(model, images, changes, generator) for _ in range(3)])
+    draws = torch.Generator().manual_seed(0)
+    met = set()
+    for _ in range(30):
+        for place, row in enumerate(_batch(features, torch.arange(4), changes=changes, generator=draws)):
+            near = [view for view in range(3) if torch.allclose(row, expected[view, place], atol=1e-4)]
+            assert len(near) == 1
+            met.add((place, near[0]))
+    assert len(met) == 4 * 3
+
+
+def _seen(model: nn.Module, images: Tensor, changes: AugmentConfig, generator: torch.Generator) -> Tensor:
+    unit = augment(to_unit(images, CONFIG), changes, generator)
+    with torch.no_grad():
+        values = normalise(unit, CONFIG)
+        for block in backbone_blocks(model):
+            values = block.eval()(values)
+    return values.mean((2, 3))
+
+
+def _features(model: nn.Module, images: Tensor, **options: int) -> FrozenFeatures:
+    device = torch.device("cpu")
+    return FrozenFeatures(model, ResidentImages(PackedImages.of(images), device), CONFIG, device=device, **options)
+
+
+def _batch(features: FrozenFeatures, places: Tensor, **options: Any) -> Tensor:
+    (values,) = features.batches(Plan.of([places], torch.device("cpu")), **options)
+    return values

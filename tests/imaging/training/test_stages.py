@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imaging.config import Stage
+from imaging.errors import ConfigurationError
 from imaging.models import MODELS, build_model
 from imaging.models.layers import backbone_blocks
 from imaging.training.optimizers import build_optimizer
@@ -11,8 +12,8 @@ from imaging.training.stages import freeze, frozen_depth, planned_stages, rate_f
 from tests.imaging.training.factories import two_stages
 
 
-def _stage(trainable: str, **changes: object) -> Stage:
-    return Stage.model_validate({"name": trainable, "epochs": 1, "trainable": trainable, "lr": 1e-3, **changes})
+def _stage(trainable: str | int, **changes: object) -> Stage:
+    return Stage.model_validate({"name": "stage", "epochs": 1, "trainable": trainable, "lr": 1e-3, **changes})
 
 
 @pytest.mark.parametrize("trainable", ["head", "last", "all"])
@@ -27,6 +28,19 @@ def test_only_the_stages_layers_learn(trainable: str) -> None:
     norms = [layer for layer in model.modules() if isinstance(layer, torch.nn.BatchNorm2d)]
     assert all(norm.training == (trainable == "all") for norm in norms)
     assert model.get_submodule("classifier.0").training
+
+
+def test_a_number_of_blocks_can_learn_and_no_more_than_there_are() -> None:
+    model = build_model("mobilenet_v2", num_classes=3)
+    assert frozen_depth(model, "mobilenet_v2", _stage(3)) == len(backbone_blocks(model)) - 3
+    with pytest.raises(ConfigurationError, match="trains the last 40 blocks and mobilenet_v2 has 19"):
+        frozen_depth(model, "mobilenet_v2", _stage(40))
+
+
+def test_the_head_can_decay_by_a_rule_of_its_own() -> None:
+    model = build_model("mobilenet_v2", num_classes=3)
+    stage = _stage("all", weight_decay=1e-3, head_weight_decay=0.5)
+    assert [group["weight_decay"] for group in build_optimizer(model, stage).param_groups] == [0.5, 0, 1e-3, 0]
 
 
 def test_two_rates_and_no_decay_of_norms() -> None:
@@ -57,17 +71,33 @@ def test_shared_depth_ends_before_a_stage_that_trains_everything() -> None:
     assert shared_depth([]) == 0
 
 
-@given(schedule=st.sampled_from(["constant", "cosine", "one_cycle"]), progress=st.floats(0, 1))
-def test_a_rate_is_never_negative_nor_above_its_full_value(schedule: str, progress: float) -> None:
-    assert 0 <= rate_factor(schedule, progress) <= 1
+@given(
+    schedule=st.sampled_from(["constant", "cosine", "one_cycle", "plateau"]),
+    progress=st.floats(0, 1),
+    warmup=st.sampled_from([0.0, 0.1, 0.5]),
+)
+def test_a_rate_is_never_negative_nor_above_its_full_value(schedule: str, progress: float, warmup: float) -> None:
+    assert 0 <= rate_factor(_stage("all", schedule=schedule, warmup=warmup), progress) <= 1
 
 
 def test_schedules_begin_and_end_where_they_should() -> None:
-    assert rate_factor("cosine", 0) == 1
-    assert rate_factor("cosine", 1) == 0
-    assert rate_factor("one_cycle", 0) == pytest.approx(1 / 25)
-    assert rate_factor("one_cycle", 0.3) == pytest.approx(1)
-    assert rate_factor("one_cycle", 1) == 0
+    cosine, cycle = _stage("all", schedule="cosine", final_factor=0.1), _stage("all", schedule="one_cycle")
+    assert rate_factor(cosine, 0) == 1
+    assert rate_factor(cosine, 1) == pytest.approx(0.1)
+    assert rate_factor(cycle, 0) == pytest.approx(1 / 25)
+    assert rate_factor(cycle, 0.3) == pytest.approx(1)
+    assert rate_factor(cycle, 1) == 0
+
+
+def test_a_warm_up_rises_in_a_straight_line_to_the_full_rate() -> None:
+    stage = _stage("all", schedule="cosine", warmup=0.2)
+    assert [rate_factor(stage, progress) for progress in (0, 0.05, 0.1, 0.2)] == pytest.approx([0, 0.25, 0.5, 1])
+
+
+def test_a_plateau_lowers_the_rate_after_two_epochs_without_anything_better() -> None:
+    stage = _stage("all", schedule="plateau", final_factor=0.01)
+    factors = [rate_factor(stage, 0.5, figures) for figures in ([3, 2], [3, 2, 2], [3, 2, 2, 2], [1] * 20)]
+    assert factors == pytest.approx([1, 1, 0.2, 0.01])
 
 
 @pytest.mark.parametrize("architecture", MODELS)
