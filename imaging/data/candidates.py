@@ -2,19 +2,18 @@
 
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from itertools import islice
+from typing import Literal
 
 import numpy as np
 
 from imaging.data.label_tables import Entry
 from imaging.data.pseudonyms import pseudonym
 from imaging.data.sources import Source
-from imaging.data.transforms import to_square_uint8
-from imaging.dicom.image import DecodedImage, Limits
-from imaging.dicom.pixels import decode
+from imaging.data.statistics import STATISTICS, image_statistics, luminance
+from imaging.data.transforms import to_square_rgb_uint8, to_square_uint8
+from imaging.dicom.image import ColourImage, DecodedImage, Limits
+from imaging.dicom.pixels import decode, decode_colour
 from imaging.dicom.screening import age_in_years, coarse_manufacturer, coarse_site, is_lateral, normal_sex, normal_view
 from imaging.errors import ImageQualityError, ImageTooLargeError, InvalidImageError, NotAChestRadiographError
 
@@ -30,7 +29,6 @@ PROBLEMS = {
     "missing_label": "In the label table, but without a label",
 }
 """Every way to be set aside, in the order of the report."""
-AT_ONCE = 128
 NAME_OF_A_COLLECTION = re.compile(r"(?!.*\d{5})[A-Za-z0-9 ._/(),-]{1,80}")
 """What a source may be called; five digits in a row may be a patient's number or a birthday."""
 AGE_BANDS = ((18, "0-17"), (40, "18-39"), (65, "40-64"), (float("inf"), "65+"))
@@ -54,8 +52,9 @@ class Candidate:
     row: int
     sha256: str
     packed: np.ndarray | None = field(repr=False)
-    """(S, S) uint8; None once it lies on disk."""
-    columns: dict[str, str | int] = field(repr=False)
+    """uint8, (S, S) of a radiograph or (S, S, 3) of a picture; None once it lies on disk."""
+    columns: dict[str, str | int | float] = field(repr=False)
+    is_grey: bool = True
     warnings: tuple[str, ...] = ()
     position: int = -1
     """Its place among the images on disk."""
@@ -69,19 +68,15 @@ class Reader:
     size: int
     limits: Limits
     key: bytes = field(repr=False)
-
-    def read_all(self, entries: Sequence[Entry], *, workers: int) -> Iterator[Candidate | Problem]:
-        """Yield one result an entry, in order, with `workers` threads (the decoders release the GIL)."""
-        with ThreadPoolExecutor(workers, thread_name_prefix="ingest") as pool:
-            remaining = iter(entries)
-            while batch := list(islice(remaining, AT_ONCE)):
-                yield from pool.map(self.read, batch)
+    subject: Literal["radiograph", "picture"] = "radiograph"
+    grey: bool = False
+    """Whether pictures are to lose their colours."""
 
     def read(self, entry: Entry) -> Candidate | Problem:
         """Read one entry; whatever is wrong with its bytes becomes a problem."""
         if not entry.label:
             return _problem("missing_label", entry, "no label in its row")
-        if is_lateral(entry.view):
+        if self.subject == "radiograph" and is_lateral(entry.view):
             return _problem("not_a_chest_radiograph", entry, "the label table says it is not a frontal view")
         try:
             data = self.source.read(entry.file, most=self.limits.max_bytes)
@@ -90,23 +85,46 @@ class Reader:
         except OSError as error:
             return _problem("unreadable", entry, f"the file cannot be read ({type(error).__name__})")
         try:
-            image = decode(data, limits=self.limits)
+            if self.subject == "picture":
+                return self._picture(entry, decode_colour(data, limits=self.limits))
+            return self._radiograph(entry, decode(data, limits=self.limits))
         except InvalidImageError as error:
             return _problem(_kind(error), entry, str(error), sha256=hashlib.sha256(data).hexdigest()[:12])
+
+    def _radiograph(self, entry: Entry, image: DecodedImage) -> Candidate:
         packed = to_square_uint8(image.pixels, self.size)
         return Candidate(
             row=entry.row,
             sha256=image.sha256.removeprefix("sha256:")[:12],
             packed=packed,
-            columns=self._columns(entry, image, "sha256:" + hashlib.sha256(packed.tobytes()).hexdigest()),
+            columns=self._columns(entry, image, packed),
             warnings=image.warnings if entry.patient_id or image.patient_id else (*image.warnings, "patient_unknown"),
         )
 
-    def _columns(self, entry: Entry, image: DecodedImage, pixel_sha256: str) -> dict[str, str | int]:
+    def _picture(self, entry: Entry, image: ColourImage) -> Candidate:
+        packed = to_square_rgb_uint8(image.pixels, self.size)
+        if self.grey and not image.is_grey:
+            packed = np.repeat(luminance(packed[None])[0][..., None], 3, axis=2)
+        is_grey = self.grey or image.is_grey
+        rows, columns = image.pixels.shape[:2]
+        shown = DecodedImage(
+            pixels=packed, media_type=image.media_type, sha256=image.sha256, rows=rows, columns=columns
+        )
+        return Candidate(
+            row=entry.row,
+            sha256=image.sha256.removeprefix("sha256:")[:12],
+            packed=packed,
+            columns=self._columns(entry, shown, np.ascontiguousarray(packed[..., 0]) if is_grey else packed),
+            is_grey=is_grey,
+        )
+
+    def _columns(self, entry: Entry, image: DecodedImage, packed: np.ndarray) -> dict[str, str | int | float]:
         """Return the row of the table: the label table's word first, then the header's."""
         age = age_in_years(entry.age)
+        pixel_sha256 = "sha256:" + hashlib.sha256(packed.tobytes()).hexdigest()
         # Where nobody says whose image it is, it stands for itself.
         patient = entry.patient_id or image.patient_id
+        described = image_statistics(packed[None])
         return {
             "label": entry.label,
             "patient": pseudonym(patient or f"image {pixel_sha256}", self.key),
@@ -121,6 +139,7 @@ class Reader:
             "rows": image.rows,
             "columns": image.columns,
             "pixel_sha256": pixel_sha256,
+            **{name: float(described[name][0]) for name in STATISTICS},
         }
 
 

@@ -1,4 +1,4 @@
-"""What a label table or a tree of class folders says about each image: one `Entry` an image.
+"""What a label table says about each image: one `Entry` an image.
 
 A table is a CSV file with the columns `file` (relative to the source) and `label`, and, where known,
 `patient_id, view, sex, age, site, split, source, manufacturer`; other columns are ignored.
@@ -6,7 +6,6 @@ A table is a CSV file with the columns `file` (relative to the source) and `labe
 
 import csv
 import io
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
@@ -67,38 +66,3 @@ def _entry(line: int, row: dict[str, str]) -> Entry:
     if split is None:
         raise DataError(f"line {line} of the label table: the split must be one of train, val, calibration, test")
     return Entry(row=line, **{**row, "file": str(path), "split": split})
-
-
-def entries_of_tree(names: Iterable[str], folders: Iterable[str]) -> tuple[list[Entry], set[str]]:
-    """Read labels from folders: `pneumonia/a.dcm`, or `train/pneumonia/a.dcm` with the split above.
-
-    Args:
-        names: The files, relative to the source.
-        folders: The folders, so that an empty class is seen.
-
-    Returns:
-        The entries, and every class that has a folder.
-
-    Raises:
-        DataError: images that are in no class folder.
-    """
-    entries = []
-    wanted = sorted(name for name in names if PurePosixPath(name).suffix.lower() in SUFFIXES and not _is_hidden(name))
-    for row, name in enumerate(wanted, start=1):
-        label, split = _class_of(PurePosixPath(name).parts[:-1])
-        if not label:
-            raise DataError("images lie outside any class folder; give a label table, or make each class a folder")
-        entries.append(Entry(row=row, file=name, label=label, split=split))
-    classes = {_class_of(PurePosixPath(folder).parts)[0] for folder in folders if not _is_hidden(folder)}
-    return entries, {entry.label for entry in entries} | classes - {""}
-
-
-def _is_hidden(name: str) -> bool:
-    return any(part.startswith((".", "__")) for part in PurePosixPath(name).parts)
-
-
-def _class_of(folders: tuple[str, ...]) -> tuple[str, str]:
-    """Return the class and the split that a chain of folders names; empty where it names none."""
-    split = SPLITS.get(folders[0].lower(), "") if folders else ""
-    below = folders[1:] if split else folders
-    return (below[0] if below else ""), split

@@ -1,11 +1,18 @@
-"""What of the readable images goes into a dataset version: no picture twice, none under two labels, no empty class."""
+"""What of the readable images goes into a dataset version: no picture twice, none under two labels, no empty class.
 
+Of equal pictures on two sides of the source's own split the one that is tested on stays, so that a published test set
+keeps its images and the training set loses the leak.
+"""
+
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from imaging.data.candidates import Candidate, Problem
 from imaging.data.groups import connected
 from imaging.errors import DataError, EmptyDatasetError
+
+SIDES = ("test", "calibration", "val", "train", "")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -18,7 +25,7 @@ class Selection:
 
 
 def select(candidates: Sequence[Candidate]) -> Selection:
-    """Keep the first of equal pictures; drop all where their labels differ; join patients who share one."""
+    """Keep one of equal pictures; drop all where their labels differ; join patients who share one."""
     same: dict[str, list[Candidate]] = {}
     for candidate in candidates:
         same.setdefault(str(candidate.columns["pixel_sha256"]), []).append(candidate)
@@ -26,21 +33,36 @@ def select(candidates: Sequence[Candidate]) -> Selection:
     kept = []
     for candidate in candidates:
         twins = same[str(candidate.columns["pixel_sha256"])]
+        if len(twins) == 1:
+            kept.append(candidate)
+            continue
+        stays = min(twins, key=_rank)
         if len({twin.columns["label"] for twin in twins}) > 1:
             rows = [twin.row for twin in twins if twin is not candidate]
             problems.append(_set_aside("label_conflict", candidate, f"same pixels, another label: row {_listed(rows)}"))
-        elif candidate is not twins[0]:
-            problems.append(_set_aside("duplicate_pixels", candidate, f"same pixels as row {twins[0].row}"))
+        elif candidate is not stays:
+            problems.append(_set_aside("duplicate_pixels", candidate, f"same pixels as row {stays.row}"))
         else:
             kept.append(candidate)
     pairs = [(str(one.columns["patient"]), str(one.columns["pixel_sha256"])) for one in candidates]
     together = connected(pairs)
-    renamed = [replace(one, columns={**one.columns, "patient": together[str(one.columns["patient"])]}) for one in kept]
-    merged = sum(1 for patient, group in together.items() if patient != group)
+    others = {patient: group for patient, group in together.items() if patient != group}
+    renamed = [_renamed(one, others) for one in kept]
+    merged = len(others)
     return Selection(kept=renamed, problems=problems, patients_merged=merged)
 
 
-def check_classes(kept: Iterable[Candidate], expected: Iterable[str], set_aside: int) -> None:
+def _renamed(candidate: Candidate, others: dict[str, str]) -> Candidate:
+    patient = others.get(str(candidate.columns["patient"]))
+    return candidate if patient is None else replace(candidate, columns={**candidate.columns, "patient": patient})
+
+
+def _rank(candidate: Candidate) -> int:
+    """Order equal pictures by their side of the split; of one side the first stays."""
+    return SIDES.index(str(candidate.columns["split_hint"]))
+
+
+def check_classes(kept: Iterable[Candidate], expected: Iterable[str], problems: Sequence[Problem]) -> None:
     """Refuse a dataset that nothing can be learned from.
 
     Raises:
@@ -48,14 +70,17 @@ def check_classes(kept: Iterable[Candidate], expected: Iterable[str], set_aside:
         DataError: a single class.
     """
     present = {str(candidate.columns["label"]) for candidate in kept}
+    set_aside = len(problems)
+    reasons = Counter(problem.reason for problem in problems).most_common(1)
+    hint = f"; most often because: {reasons[0][0]}" if reasons else ""
+    if Counter(problem.kind for problem in problems)["not_a_chest_radiograph"] > set_aside / 2:
+        hint += "; photographs are read with --subject picture"
     if not present:
-        raise EmptyDatasetError(
-            f"no usable image: {set_aside} were set aside; look at their reasons with `thorax data ingest`"
-        )
+        raise EmptyDatasetError(f"no usable image: {set_aside} were set aside{hint}")
     empty = sorted(set(expected) - present)
     if empty:
         raise EmptyDatasetError(
-            f"no usable image of class {', '.join(map(repr, empty))}; {set_aside} images were set aside"
+            f"no usable image of class {', '.join(map(repr, empty))}; {set_aside} images were set aside{hint}"
         )
     if len(present) < 2:
         raise DataError(f"expected at least two classes, got only {next(iter(present))!r}")

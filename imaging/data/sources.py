@@ -1,9 +1,11 @@
-"""Where images come from: a folder, or a bucket behind the S3 API. Names are relative to it."""
+"""Where images come from: a folder, a zip file, or a bucket behind the S3 API. Names are relative to it."""
 
+from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
+from imaging.data.archives import ZipSource
 from imaging.errors import DataError, NotFoundError, ServiceError
 from imaging.settings import Settings
 
@@ -40,7 +42,7 @@ class FolderSource:
         return sorted(path.relative_to(self._root).as_posix() for path in self._root.rglob("*") if path.is_file())
 
     def folders(self) -> list[str]:
-        paths = [path for pattern in ("*", "*/*") for path in self._root.glob(pattern) if path.is_dir()]
+        paths = [path for pattern in ("*", "*/*", "*/*/*") for path in self._root.glob(pattern) if path.is_dir()]
         return sorted(path.relative_to(self._root).as_posix() for path in paths)
 
     def read(self, name: str, *, most: int) -> bytes:
@@ -124,12 +126,20 @@ def _reason(error: Exception) -> str:
 
 
 def open_source(source: str, settings: Settings | None = None) -> Source:
-    """Return the source at a folder or an `s3://bucket/prefix` address.
+    """Return the source at a folder, a zip file, or an `s3://bucket/prefix` address.
+
+    A folder that holds nothing but one zip file stands for that file.
 
     Raises:
         NotFoundError, DataError: not a place that can be read.
     """
-    return BucketSource(source, settings) if source.startswith("s3://") else FolderSource(Path(source))
+    if source.startswith("s3://"):
+        return BucketSource(source, settings)
+    path = Path(source)
+    inside = list(islice(path.iterdir(), 2)) if path.is_dir() else [path]
+    if len(inside) == 1 and inside[0].suffix.lower() == ".zip" and inside[0].is_file():
+        return ZipSource(inside[0])
+    return FolderSource(path)
 
 
 def read_labels(labels: str | Path, source: Source, settings: Settings | None = None) -> str:

@@ -2,8 +2,10 @@
 
 import contextlib
 import fcntl
+import io
 import os
 import shutil
+import struct
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -12,12 +14,12 @@ import numpy as np
 
 from imaging.atomic import new_directory
 from imaging.data.candidates import Candidate
-from imaging.data.dataset import IMAGES, load_dataset
-from imaging.data.statistics import STATISTICS, image_statistics
+from imaging.data.dataset import IMAGES, load_dataset, packed_shape
 from imaging.errors import ThoraxError
 
 PREFIX = ".ingest-"
-UNPACKED = "unpacked.u8"
+HEADER = 256
+"""Bytes before the pixels, which begin on a multiple of 64 as the format wants."""
 AT_ONCE = 256
 
 
@@ -45,21 +47,55 @@ def _locked(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def pack(folder: Path, kept: Sequence[Candidate], size: int) -> dict[str, np.ndarray]:
-    """Copy the kept images from the unpacked file to `images.npy`; return the columns of their table."""
-    everything = np.memmap(folder / UNPACKED, np.uint8, mode="r").reshape(-1, size, size)
-    images = np.lib.format.open_memmap(folder / IMAGES, mode="w+", dtype=np.uint8, shape=(len(kept), size, size))
-    statistics: dict[str, list[np.ndarray]] = {name: [] for name in STATISTICS}
-    for start in range(0, len(kept), AT_ONCE):
-        positions = [candidate.position for candidate in kept[start : start + AT_ONCE]]
-        images[start : start + AT_ONCE] = everything[positions]
-        for name, values in image_statistics(images[start : start + AT_ONCE]).items():
-            statistics[name].append(values)
-    images.flush()
-    del images, everything
-    (folder / UNPACKED).unlink()
-    columns = {name: np.array([candidate.columns[name] for candidate in kept]) for name in kept[0].columns}
-    return {**columns, **{name: np.concatenate(parts) for name, parts in statistics.items()}}
+class Pack:
+    """`images.npy` as it grows: images are appended, and what is not kept is squeezed out in place at the end."""
+
+    def __init__(self, folder: Path, size: int) -> None:
+        self._path, self._size = folder / IMAGES, size
+        self._file = self._path.open("wb")
+        self._file.write(bytes(HEADER))
+
+    def append(self, images: np.ndarray) -> None:
+        """Add one or many images, uint8; all of a pack have the same channels."""
+        self._file.write(np.ascontiguousarray(images).data)
+
+    def close(self) -> None:
+        """Finish writing."""
+        self._file.close()
+
+    def keep(self, positions: np.ndarray, *, stored: int, channels: int) -> None:
+        """Keep the images at `positions`, ascending, and of `stored` channels a pixel the first `channels`."""
+        self.close()
+        was, becomes = (packed_shape(1, self._size, number)[1:] for number in (stored, channels))
+        images = np.memmap(self._path, np.uint8, mode="r+", offset=HEADER).reshape(-1, *was)
+        place, length = HEADER, int(np.prod(becomes))
+        if len(positions) < len(images) or stored != channels:
+            with self._path.open("r+b") as file:
+                for start in range(0, len(positions), AT_ONCE):
+                    some = images[positions[start : start + AT_ONCE]]
+                    file.seek(place)
+                    # Never beyond what was read: the kept ones only move towards the beginning.
+                    place += file.write(np.ascontiguousarray(some if stored == channels else some[..., 0]).data)
+        del images
+        with self._path.open("r+b") as file:
+            file.write(_header(packed_shape(len(positions), self._size, channels)))
+            file.truncate(HEADER + len(positions) * length)
+
+
+def _header(shape: tuple[int, ...]) -> bytes:
+    """Return the beginning of an .npy file of uint8, of `HEADER` bytes whatever the shape."""
+    file = io.BytesIO()
+    facts = {"descr": "|u1", "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(file, facts)
+    written = file.getvalue()
+    # The format lets spaces before the header's last line break fill it up.
+    filled = written[:-1].ljust(HEADER - 1) + b"\n"
+    return filled[:8] + struct.pack("<H", HEADER - 10) + filled[10:]
+
+
+def table_of(kept: Sequence[Candidate]) -> dict[str, np.ndarray]:
+    """Return the columns of the kept images."""
+    return {name: np.array([candidate.columns[name] for candidate in kept]) for name in kept[0].columns}
 
 
 def publish(folder: Path, path: Path, digest: str) -> None:
