@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from imaging.evaluation.schema import Evaluation, Figure
 
 if TYPE_CHECKING:
+    from imaging.evaluation.cross_validation import CrossValidation
     from imaging.evaluation.gates import GateReport
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -64,6 +65,11 @@ def render_evaluation(
 def render_gates(report: "GateReport") -> str:
     """Render the table of gates."""
     return _render("gates.html.j2", report=report)
+
+
+def render_cross_validation(summary: "CrossValidation", *, picture: bytes) -> str:
+    """Render the summary of k folds; `picture` is a PNG."""
+    return _render("cross_validation.html.j2", summary=summary, picture=data_uri(picture, "image/png"))
 
 
 def _picture(case: Case) -> dict[str, Any]:

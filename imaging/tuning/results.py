@@ -12,6 +12,7 @@ from imaging import atomic
 from imaging.config import Frozen
 from imaging.errors import ConfigurationError
 from imaging.tuning.picture import draw_search
+from imaging.tuning.space import combined
 from imaging.tuning.trial import Outcome, is_lower_better
 
 TRIALS = "trials.json"
@@ -54,7 +55,7 @@ class SearchResult(Frozen):
     @property
     def best_overrides(self) -> dict[str, Any]:
         """Everything that the best trial had changed of the recipe."""
-        return {**self.overrides, **(self.best.fields if self.best else {})}
+        return combined(self.overrides, self.best.fields if self.best else {})
 
     @property
     def set_line(self) -> str:

@@ -20,7 +20,7 @@ from imaging.errors import ConfigurationError, DataError
 from imaging.recipes import changed_recipe
 from imaging.settings import Settings
 from imaging.tuning.results import SearchResult, Trial, importances
-from imaging.tuning.space import Space, check_space, described
+from imaging.tuning.space import Space, check_space, combined, described
 from imaging.tuning.study import Memory, Pruner, only_one
 from imaging.tuning.trial import Outcome, best_of
 from imaging.tuning.workers import STOP_S, WorkerProcess, Workers
@@ -167,7 +167,7 @@ class _Search:
 
     def _begin(self, worker: WorkerProcess) -> None:
         trial = self._memory.propose()
-        config = changed_recipe(self._plan.recipe, {**self._plan.overrides, **trial.fields})
+        config = changed_recipe(self._plan.recipe, combined(self._plan.overrides, trial.fields))
         worker.trial, self._running[trial.number], self._epochs[trial.number] = trial.number, trial, []
         work = self._folder / "work" / config.digest.removeprefix("sha256:")[:16]
         worker.order({"config": config.model_dump(mode="json"), "work": str(work)})

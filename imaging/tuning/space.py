@@ -160,15 +160,24 @@ def check_space(recipe: str, space: Space, *, overrides: Mapping[str, Any], metr
         if metric == METRICS[0] and first in CHANGES_THE_LOSS:
             raise ConfigurationError(f"{field} changes what {metric} is; compare trials by {METRICS[3]} (--metric)")
         for other in (*overrides, *(name for name in space if name != field)):
-            if f"{field}.".startswith(f"{other}.") or f"{other}.".startswith(f"{field}."):
-                raise ConfigurationError(f"{field} and {other} are of one field; leave one out")
+            if f"{other}.".startswith(f"{field}."):
+                raise ConfigurationError(f"{field} is searched, and {other} set or searched as well; leave one out")
         for share in (0.0, 0.37, 1.0) if not isinstance(dimension, Choice) else _shares(dimension):
-            _check_point(recipe, {**overrides, field: dimension.at(share)})
+            _check_point(recipe, combined(overrides, {field: dimension.at(share)}))
 
 
 def point_at(space: Space, shares: Iterable[float]) -> dict[str, Any]:
     """Return one value a field, each at its share (0 to 1) of the way."""
     return {field: dimension.at(share) for (field, dimension), share in zip(space.items(), shares, strict=True)}
+
+
+def combined(overrides: Mapping[str, Any], fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a trial has changed of its recipe, whole parts before fields inside them.
+
+    In this order the fields hold; a pipeline's parameters do not keep one.
+    """
+    both = {**overrides, **fields}
+    return {name: both[name] for name in sorted(both, key=lambda name: name.count("."))}
 
 
 def described(space: Space) -> dict[str, str]:
