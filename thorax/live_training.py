@@ -34,6 +34,7 @@ class LiveTraining:
         self._quiet = quiet
         self._left = TimeLeft(clock)
         self._epochs = 0
+        self._last: EpochResult | None = None
         self._task: TaskID | None = None
         self._bar = Progress(
             SpinnerColumn(),
@@ -65,6 +66,9 @@ class LiveTraining:
     def begin(self, phase: Phase, text: str) -> None:
         """Begin a part of the work."""
         self.phase = phase
+        if self._task is not None:
+            self._bar.remove_task(self._task)
+            self._task = None
         self._show(text, 0, None, "")
 
     def on_read(self, done: int, total: int) -> None:
@@ -76,7 +80,10 @@ class LiveTraining:
         self._epochs = within.epochs
         self.epochs_done = max(self.epochs_done, within.epoch - 1)
         left = self._left.at(within)
-        figures = [f"loss {within.loss:.3f}", f"{within.images_per_s:,.0f} images/s"]
+        figures = [f"loss {within.loss:.3f}"]
+        if self._last is not None:
+            figures.append(f"validation {self._last.val_loss:.3f} (accuracy {self._last.val_accuracy:.3f})")
+        figures.append(f"{within.images_per_s:,.0f} images/s")
         figures += [] if left is None else [f"{_short(left)} left"]
         what = f"epoch {within.epoch}/{within.epochs} {within.stage}"
         self._show(what, within.epoch - 1 + within.step / within.steps, within.epochs, ", ".join(figures))
@@ -84,6 +91,7 @@ class LiveTraining:
     def on_epoch(self, result: "EpochResult") -> None:
         """Tell an epoch's result."""
         self.epochs_done = result.epoch
+        self._last = result
         self._left.note(result)
         self.write({"event": "epoch", **result.model_dump(mode="json")})
         of_all = f"/{self._epochs}" if self._epochs else ""

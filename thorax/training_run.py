@@ -226,7 +226,7 @@ def _run_text(order: Order, dataset: "Dataset", key: str) -> str:
         "key": key,
         "recipe": order.config.name,
         "config": order.config.model_dump(mode="json"),
-        "dataset": {"name": dataset.manifest["name"], "digest": dataset.digest},
+        "dataset": dataset.digest,
         "devices": order.devices,
     }
     return json.dumps(document, indent=1) + "\n"
