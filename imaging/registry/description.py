@@ -22,7 +22,7 @@ def describe(evidence: Evidence) -> str:
 def _row(result: dict[str, Any]) -> str:
     cells = [
         result.get("gate", ""),
-        "passed" if result.get("passed") else "FAILED",
+        "passed" if result.get("passed") else "FAILED" if result.get("applies", True) else "not applicable",
         _short(result.get("figure")),
         _short(result.get("bound")),
     ]

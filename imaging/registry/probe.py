@@ -12,8 +12,8 @@ from imaging.settings import Settings
 _NOT_SET = {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}
 
 
-def champion_version(settings: Settings) -> str:
-    """Return the champion's version number, or "" where nobody is champion.
+def champion_version(settings: Settings, model: str = MODEL_NAME) -> str:
+    """Return the version number of `model`'s champion, or "" where nobody is champion.
 
     Raises:
         ServiceError: if MLflow is not there, does not answer in time or does not know us.
@@ -25,7 +25,7 @@ def champion_version(settings: Settings) -> str:
     try:
         answer = httpx.get(
             f"{address.rstrip('/')}/api/2.0/mlflow/registered-models/alias",
-            params={"name": MODEL_NAME, "alias": "champion"},
+            params={"name": model, "alias": "champion"},
             auth=user if user[0] else None,
             timeout=settings.http_timeout_s,
         )

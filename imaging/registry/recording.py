@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from imaging.errors import GateFailureError
+from imaging.registry.session import MODEL_NAME
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 EXPERIMENT = "train-classifier"
 MODEL_FOLDER = "model"
 """Where a run keeps its model directory."""
+EVENT_FILES = "tensorboard"
+"""Where a model directory has its curves for TensorBoard, and its run too."""
 
 _STAYS_HERE = {".parquet"}  # rows per patient, even if hashed, are not the registry's business
 _A_BATCH = 100  # MLflow's limit for parameters; metrics take 1000
@@ -32,6 +35,10 @@ class Evidence:
     evaluation_dir: Path
     gates_dir: Path
     package_digest: str
+    model_name: str
+    """Under which the package is registered."""
+    images: dict[str, Any]
+    """What the dataset's images are: subject, side and channels."""
     dataset_digest: str
     gates: list[dict[str, Any]]
     passed: bool
@@ -52,15 +59,18 @@ class Evidence:
         gates = json.loads((gates_dir / "gates.json").read_text())
         curves = package / "curves.json"
         card = package / "model_card.md"
+        info = load_info(package)
         inside = package / "evaluation.json"
         return cls(
             package=package,
             evaluation_dir=evaluation_dir,
             gates_dir=gates_dir,
             package_digest=package_digest(package),
-            dataset_digest=load_info(package).digests.get("dataset", ""),
+            model_name=info.name,
+            images={"subject": info.subject, "size": info.packed_size, "channels": info.packed_channels},
+            dataset_digest=info.digests.get("dataset", ""),
             gates=gates["results"],
-            passed=gates["passed"] is True and all(result["passed"] is True for result in gates["results"]),
+            passed=gates["passed"] is True and all(_lets_through(row, info.name) for row in gates["results"]),
             evaluation=json.loads((evaluation_dir / "evaluation.json").read_text()),
             judged_digest=gates.get("package_digest", ""),
             packaged_evaluation=json.loads(inside.read_text()) if inside.exists() else None,
@@ -91,6 +101,11 @@ class Evidence:
             )
         if self.packaged_evaluation != self.evaluation:
             raise GateFailureError("expected the package's own evaluation, got another one; nothing is registered")
+
+
+def _lets_through(result: Mapping[str, Any], model: str) -> bool:
+    """Say whether a gate's answer allows registration: a gate that does not apply does, but not for what is served."""
+    return result["passed"] is True or (result.get("applies") is False and model != MODEL_NAME)
 
 
 def record_run(client: "MlflowClient", evidence: Evidence, tags: Mapping[str, str]) -> str:
@@ -144,7 +159,7 @@ def _log_dataset(client: "MlflowClient", run_id: str, evidence: Evidence) -> Non
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
     digest = evidence.dataset_digest
-    profile = {"digest": digest, "images": evidence.evaluation.get("n_images")}
+    profile = {"digest": digest, "images": evidence.evaluation.get("n_images"), **evidence.images}
     dataset = Dataset(
         name="dataset-" + digest.removeprefix("sha256:")[:12],
         digest=digest.removeprefix("sha256:")[:36],
@@ -164,6 +179,8 @@ def _log_files(client: "MlflowClient", run_id: str, evidence: Evidence) -> None:
             client.log_artifacts(run_id, str(kept), name)
     for plot in sorted(evidence.package.glob("curves.*")):
         client.log_artifact(run_id, str(plot), "plots")
+    if (evidence.package / EVENT_FILES).is_dir():
+        client.log_artifacts(run_id, str(evidence.package / EVENT_FILES), EVENT_FILES)
 
 
 def _epochs(curves: Any) -> list[dict[str, Any]]:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 MODEL_NAME = "chest-xray"
-"""The one registered model."""
+"""The registered model that is served; models of other names are kept and compared, and never served."""
 
 _ABSENT = {"RESOURCE_DOES_NOT_EXIST", "NOT_FOUND"}
 _REFUSED = {"PERMISSION_DENIED", "UNAUTHENTICATED"}

@@ -1,4 +1,4 @@
-"""Versions of the registered model: register, find, move aliases, fetch."""
+"""Versions of a registered model: register, find, move aliases, fetch."""
 
 import shutil
 import tempfile
@@ -35,15 +35,16 @@ class VersionInfo:
 
 
 class Registry:
-    """The versions of `chest-xray`, seen and changed as one MLflow user."""
+    """The versions of one registered model, seen and changed as one MLflow user."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, model: str = MODEL_NAME) -> None:
         self._settings = settings
+        self._model = model
 
     @classmethod
-    def from_settings(cls, settings: Settings) -> Self:
-        """Return a registry for the address and the user in `settings`."""
-        return cls(settings)
+    def from_settings(cls, settings: Settings, model: str = MODEL_NAME) -> Self:
+        """Return a registry of `model` for the address and the user in `settings`."""
+        return cls(settings, model)
 
     def register(
         self,
@@ -73,12 +74,16 @@ class Registry:
             The version's number.
 
         Raises:
-            GateFailureError: if the gates did not pass, or are about another package, evaluation or champion;
-                nothing is registered.
+            GateFailureError: if the gates did not pass, or are about another package, evaluation or champion, or the
+                package is of another registered model; nothing is registered.
             ServiceError: if MLflow does not answer.
         """
         evidence = Evidence.read(package, evaluation_dir, gates_dir, params=dict(params or {}))
         evidence.check()
+        if evidence.model_name != self._model:
+            raise GateFailureError(
+                f"expected a package of {self._model}, got one of {evidence.model_name}; nothing is registered"
+            )
         tags = {
             "gates": "passed",
             "package.digest": evidence.package_digest,
@@ -90,21 +95,21 @@ class Registry:
         if self._settings.mlflow_username:
             tags["author"] = self._settings.mlflow_username
         with signed_in(self._settings) as client:
-            _ensure_model(client)
+            _ensure_model(client, self._model)
             _check_champion(client, evidence)
             known = client.search_model_versions(
-                f"name='{MODEL_NAME}' and tag.`package.digest`='{evidence.package_digest}'"
+                f"name='{self._model}' and tag.`package.digest`='{evidence.package_digest}'"
             )
             version = str(max(int(v.version) for v in known)) if known else _create(client, evidence, tags)
-            if "champion" not in client.get_model_version(MODEL_NAME, version).aliases:
-                client.set_registered_model_alias(MODEL_NAME, "challenger", version)
+            if "champion" not in client.get_model_version(self._model, version).aliases:
+                client.set_registered_model_alias(self._model, "challenger", version)
         return version
 
     def versions(self) -> list[VersionInfo]:
         """Return every version, the newest first; none where nothing was ever registered."""
         with signed_in(self._settings) as client:
-            found = client.search_model_versions(f"name='{MODEL_NAME}'", max_results=1000)
-            aliases = _aliases(client) if found else {}
+            found = client.search_model_versions(f"name='{self._model}'", max_results=1000)
+            aliases = _aliases(client, self._model) if found else {}
         return sorted((_info(v, aliases) for v in found), key=lambda info: int(info.version), reverse=True)
 
     def get(self, version: str) -> VersionInfo:
@@ -117,7 +122,7 @@ class Registry:
             if info.version == version:
                 return info
         there = ", ".join(info.version for info in known) or "none"
-        raise NotFoundError(f"no version {version!r} of {MODEL_NAME}; there are: {there}")
+        raise NotFoundError(f"no version {version!r} of {self._model}; there are: {there}")
 
     def by_alias(self, alias: str) -> VersionInfo | None:
         """Return the version that holds `alias`, if one does."""
@@ -130,17 +135,17 @@ class Registry:
             ReleaseRefusedError: if this user may not.
         """
         with signed_in(self._settings) as client:
-            client.set_registered_model_alias(MODEL_NAME, alias, version)
+            client.set_registered_model_alias(self._model, alias, version)
 
     def delete_alias(self, alias: str) -> None:
         """Take `alias` away from whoever holds it."""
         with signed_in(self._settings) as client:
-            client.delete_registered_model_alias(MODEL_NAME, alias)
+            client.delete_registered_model_alias(self._model, alias)
 
     def set_tag(self, version: str, key: str, value: str) -> None:
         """Set one tag of a version."""
         with signed_in(self._settings) as client:
-            client.set_model_version_tag(MODEL_NAME, version, key, value)
+            client.set_model_version_tag(self._model, version, key, value)
 
     def download(self, version: str, dest: Path) -> Path:
         """Fetch a version's model directory to `dest`, whole or not at all.
@@ -157,17 +162,18 @@ class Registry:
         return dest
 
 
-def _ensure_model(client: "MlflowClient") -> None:
-    """Create the registered model on the first registration ever."""
-    if not client.search_registered_models(f"name='{MODEL_NAME}'"):
-        client.create_registered_model(MODEL_NAME, description="Chest X-ray classifier; decision support only.")
+def _ensure_model(client: "MlflowClient", model: str) -> None:
+    """Create the registered model on its first registration ever."""
+    if not client.search_registered_models(f"name='{model}'"):
+        about = "Chest X-ray classifier; decision support only." if model == MODEL_NAME else "Classifier; never served."
+        client.create_registered_model(model, description=about)
 
 
 def _check_champion(client: "MlflowClient", evidence: Evidence) -> None:
     """Refuse a package that was compared with another champion than today's; the champion itself is no rival."""
-    champions = [version for version, aliases in _aliases(client).items() if "champion" in aliases]
+    champions = [version for version, aliases in _aliases(client, evidence.model_name).items() if "champion" in aliases]
     current = (
-        str(client.get_model_version(MODEL_NAME, champions[0]).tags.get("package.digest", "unknown"))
+        str(client.get_model_version(evidence.model_name, champions[0]).tags.get("package.digest", "unknown"))
         if champions
         else ""
     )
@@ -183,7 +189,7 @@ def _create(client: "MlflowClient", evidence: Evidence, tags: dict[str, str]) ->
     """Record a run and register its model directory, tags and description in one call."""
     run_id = record_run(client, evidence, tags)
     made = client.create_model_version(
-        MODEL_NAME,
+        evidence.model_name,
         source=f"runs:/{run_id}/{MODEL_FOLDER}",
         run_id=run_id,
         tags={**tags, "gates.report": f"runs:/{run_id}/gates/gates.html"},
@@ -192,10 +198,10 @@ def _create(client: "MlflowClient", evidence: Evidence, tags: dict[str, str]) ->
     return str(made.version)
 
 
-def _aliases(client: "MlflowClient") -> dict[str, tuple[str, ...]]:
+def _aliases(client: "MlflowClient", model: str) -> dict[str, tuple[str, ...]]:
     """Return the aliases of each version."""
     found: dict[str, list[str]] = {}
-    for alias, version in client.get_registered_model(MODEL_NAME).aliases.items():
+    for alias, version in client.get_registered_model(model).aliases.items():
         found.setdefault(str(version), []).append(alias)
     return {version: tuple(sorted(names)) for version, names in found.items()}
 

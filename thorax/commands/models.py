@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from thorax.commands.models_evaluate import evaluate
 from thorax.console import emit, say, talk
 
 if TYPE_CHECKING:
@@ -17,9 +18,11 @@ if TYPE_CHECKING:
     from imaging.settings import Settings
     from thorax.stack.environment import Role
 
-app = typer.Typer(help="Look at registered models, approve one, release it.", no_args_is_help=True)
+app = typer.Typer(help="Look at registered models, approve one, release it, test one elsewhere.", no_args_is_help=True)
+app.command()(evaluate)
 
 Version = Annotated[str, typer.Argument(help="A version's number; `list` shows them.")]
+Model = Annotated[str, typer.Option("--model", help="The registered model; only chest-xray is approved and served.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 User = Annotated[Literal["approver", "trainer", "admin"], typer.Option("--as", help="The MLflow user who approves.")]
 Meaning = Annotated[str, typer.Option(help="What the approval means; it stays on the record.")]
@@ -30,17 +33,17 @@ OUTCOMES = ("release.completed", "release.rolled_back", "approval.refused")
 
 
 @app.command("list")
-def list_(as_json: Json = False) -> None:
+def list_(model: Model = "chest-xray", as_json: Json = False) -> None:
     """Show every version, the newest first."""
-    registry, _ = _sign_in("trainer")
+    registry, _ = _sign_in("trainer", model)
     versions = registry.versions()
     emit([asdict(version) for version in versions], as_json=as_json, text=_table(versions))
 
 
 @app.command()
-def show(version: Version, as_json: Json = False) -> None:
+def show(version: Version, model: Model = "chest-xray", as_json: Json = False) -> None:
     """Show one version with its tags and its model card."""
-    registry, _ = _sign_in("trainer")
+    registry, _ = _sign_in("trainer", model)
     info = registry.get(version)
     lines = [
         f"version      {info.version}",
@@ -97,7 +100,7 @@ def release(as_json: Json = False) -> None:
         raise typer.Exit(1)
 
 
-def _sign_in(role: "Role") -> tuple["Registry", "Settings"]:
+def _sign_in(role: "Role", model: str = "chest-xray") -> tuple["Registry", "Settings"]:
     """Act as one MLflow user of this home's stack; without a stack, as the environment says."""
     from imaging.errors import ServiceError
     from imaging.registry import Registry
@@ -110,7 +113,7 @@ def _sign_in(role: "Role") -> tuple["Registry", "Settings"]:
     except ServiceError:
         if not settings.mlflow_uri:
             raise
-    return Registry.from_settings(settings), settings
+    return Registry.from_settings(settings, model), settings
 
 
 def _outcomes(home: Path, subject: str) -> "list[AuditEvent]":
