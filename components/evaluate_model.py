@@ -15,7 +15,7 @@ def evaluate_model(
     champion: str = "",
     code_version: str = "",
 ) -> str:
-    """Evaluate on the test part, beside the champion where there is one.
+    """Evaluate on the test part, beside the champion of the same registered model where there is one.
 
     Args:
         dataset: A dataset version.
@@ -35,11 +35,12 @@ def evaluate_model(
 
     from imaging.errors import ConfigurationError
     from imaging.evaluation import evaluate_on_disk
+    from imaging.models.directory import load_info
     from imaging.registry import current_champion
     from imaging.settings import Settings
 
     folders = (Path(model.path), Path(dataset.path), Path(split.path), Path(evaluation.path))
-    with current_champion(Settings()) as (version, directory):
+    with current_champion(Settings(), load_info(folders[0]).name) as (version, directory):
         if champion and not champion.startswith("unseen-") and champion != version:
             raise ConfigurationError(f"the champion was {champion} at the start, is {version or 'none'} now: run again")
         evaluate_on_disk(*folders, champion=directory, resamples=resamples)

@@ -15,7 +15,7 @@ def register_model(
     trigger: str = "manual",
     image: str = "",
 ) -> str:
-    """Register `package` as a version of `chest-xray` and make it the challenger; a retry registers nothing twice.
+    """Register `package` as a version of its registered model and make it the challenger; a retry does nothing twice.
 
     Args:
         package: The final model directory.
@@ -32,14 +32,16 @@ def register_model(
     from pathlib import Path
 
     from audit import record
+    from imaging.models.directory import load_info
     from imaging.recipes import changed_recipe
     from imaging.registry import Registry
     from imaging.settings import Settings
 
     params = changed_recipe(recipe, overrides).model_dump(mode="json")
-    registry = Registry.from_settings(Settings())
+    name = load_info(Path(package.path)).name
+    registry = Registry.from_settings(Settings(), name)
     folders = (Path(package.path), Path(evaluation.path), Path(gates.path))
     version = registry.register(*folders, recipe=recipe, trigger=trigger, params=params, image_digest=image)
     details = {"recipe": recipe, "trigger": trigger, "digest": package.metadata["digest"]}
-    record("model.registered", subject=f"chest-xray/{version}", details=details)
+    record("model.registered", subject=f"{name}/{version}", details=details)
     return version

@@ -1,4 +1,4 @@
-"""Radiographs in, a gated and registered challenger out."""
+"""Images in, a gated and registered challenger out."""
 
 from kfp import dsl
 
@@ -14,6 +14,10 @@ def train_classifier(
     labels: str = "",
     name: str = "dataset",
     size: int = 224,
+    subject: str = "radiograph",
+    layout: str = "auto",
+    grey: bool = False,
+    finding: str = "",
     seed: int = 0,
     keep_split: bool = False,
     overrides: dict = {},  # noqa: B006  KFP reads the default; nothing mutates it
@@ -24,14 +28,18 @@ def train_classifier(
     code_version: str = "",
     champion: str = "",
 ) -> str:
-    """Train a chest X-ray classifier, hold it against every gate and register it as challenger.
+    """Train an image classifier, hold it against every gate and register it as challenger.
 
     Args:
-        source: A folder or an `s3://` address of DICOM, PNG or JPEG files, or a dataset version.
+        source: A folder, a zip file or an `s3://` address of images, or a dataset version.
         recipe: A name from `imaging.recipes`.
-        labels: A label table (CSV); without one, class folders label the files.
+        labels: A label table (CSV); without one, the layout says how files are labelled, as by class folders.
         name: What the dataset's name starts with.
-        size: Side of the packed square images, in pixels.
+        size: Side of the packed square images, in pixels; 0 leaves it to the layout.
+        subject: What the images show, radiograph or picture, as the recipe does.
+        layout: How the source's files lie; `auto` looks.
+        grey: Make colour pictures grey.
+        finding: For layouts with findings, the one to tell from the rest.
         seed: Of the split.
         keep_split: Keep the label table's own split where it has one.
         overrides: TrainConfig fields to change.
@@ -46,9 +54,8 @@ def train_classifier(
         The registered version's number.
     """
     step, code = COMPONENTS, {"code_version": code_version}
-    ingested = step["ingest-images"](
-        source=source, labels=labels, name=name, size=size, source_version=source_version, **code
-    )
+    read_as = {"labels": labels, "size": size, "subject": subject, "layout": layout, "grey": grey, "finding": finding}
+    ingested = step["ingest-images"](source=source, name=name, **read_as, source_version=source_version, **code)
     data = {"dataset": ingested.outputs["dataset"]}
     splitted = step["split-dataset"](**data, seed=seed, keep_split=keep_split, **code)
     data["split"] = splitted.outputs["split"]

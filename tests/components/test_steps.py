@@ -113,9 +113,11 @@ def test_a_failing_gate_is_on_record_and_stops_the_run(home: Path, tmp_path: Pat
 def test_a_champion_that_changed_during_the_run_stops_the_comparison(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, now: str, said: str
 ) -> None:
-    monkeypatch.setattr("imaging.registry.current_champion", lambda settings: nullcontext((now, None)))
+    monkeypatch.setattr("imaging.registry.current_champion", lambda settings, model: nullcontext((now, None)))
     monkeypatch.setattr("imaging.evaluation.evaluate_on_disk", lambda *folders, **options: None)
-    parts = {name: dsl.Artifact(uri=str(tmp_path / name)) for name in ("dataset", "split", "model", "evaluation")}
+    package, *_ = write_folders(tmp_path)
+    parts = {name: dsl.Artifact(uri=str(tmp_path / name)) for name in ("dataset", "split", "evaluation")}
+    parts["model"] = dsl.Model(uri=str(package))
 
     with pytest.raises(ConfigurationError, match=f"was 6 at the start, {said}: run again"):
         evaluate_model.python_func(**parts, champion="6")
