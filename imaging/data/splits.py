@@ -3,98 +3,26 @@
 No patient, and no two images with the same pixels, can be on two sides: whole groups are assigned.
 """
 
-import hashlib
-import json
-from collections import Counter
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from imaging.atomic import write_text
 from imaging.data.dataset import Dataset, load_dataset
-from imaging.data.groups import connected
-from imaging.errors import DataError, NotFoundError, PatientOverlapError
+from imaging.data.folds import k_fold_splits
+from imaging.data.patient_groups import Group, by_class, quotas
+from imaging.data.split_parts import PARTS, Overlap, Split, find_overlap
+from imaging.errors import DataError, PatientOverlapError
 
-PARTS = ("train", "val", "calibration", "test")
-FRACTIONS = (0.5, 0.1, 0.12, 0.28)
+__all__ = ["FRACTIONS", "PARTS", "Overlap", "Split", "find_overlap", "k_fold_splits", "split_dataset", "split_on_disk"]
 
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Overlap:
-    """Patients, and pictures with equal pixels, that are on more than one side."""
-
-    patients: int
-    duplicates: int
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Split:
-    """Indices into a dataset version, for each of `PARTS`."""
-
-    parts: dict[str, np.ndarray] = field(repr=False)
-    """Sorted int64 indices."""
-    dataset_digest: str
-
-    @property
-    def digest(self) -> str:
-        """`sha256:` of the assignment and of the dataset it is for."""
-        text = json.dumps([self.dataset_digest, self._lists()], separators=(",", ":"))
-        return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
-
-    def _lists(self) -> dict[str, list[int]]:
-        return {part: self.parts[part].tolist() for part in PARTS}
-
-    def save(self, path: Path) -> None:
-        """Write the split as JSON."""
-        document = {"digest": self.digest, "dataset": self.dataset_digest, "parts": self._lists()}
-        write_text(path, json.dumps(document) + "\n")
-
-    @classmethod
-    def load(cls, path: Path) -> "Split":
-        """Read a split that `save` wrote.
-
-        Raises:
-            NotFoundError: no file. DataError: not a split, or changed since it was written.
-        """
-        try:
-            document = json.loads(path.read_text())
-            parts = {part: np.array(document["parts"][part], np.int64) for part in PARTS}
-            split = cls(parts=parts, dataset_digest=document["dataset"])
-        except FileNotFoundError as error:
-            raise NotFoundError(f"no split file {path.name}") from error
-        except (ValueError, KeyError, TypeError) as error:
-            raise DataError(f"{path.name} is not a split file") from error
-        if split.digest != document.get("digest"):
-            raise DataError(f"the split file {path.name} was changed after it was written")
-        return split
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Group:
-    name: str
-    """The smallest of its patients' pseudonyms."""
-    picture: str
-    """The smallest of its pictures' hashes."""
-    indices: tuple[int, ...]
-    label: int
-
-
-def _place(group: _Group, seed: int, *, hinted: bool) -> str:
-    """Return a group's place in the draw, which depends on nobody else.
-
-    So a patient of one dataset version keeps their part in the next, larger one (but for a few at the edges),
-    and a retrained model is not compared with a champion that was trained on the new test patients. Where the table
-    has a split of its own, only calibration is drawn: by pictures, so that every home draws alike, whatever the key
-    of its pseudonyms.
-    """
-    return hashlib.sha256(f"{seed}/{group.picture if hinted else group.name}".encode()).hexdigest()
+Fractions = tuple[float, float, float, float]
+FRACTIONS: Fractions = (0.5, 0.1, 0.12, 0.28)
 
 
 def split_dataset(
     dataset: Dataset,
     *,
-    fractions: tuple[float, float, float, float] = FRACTIONS,
+    fractions: Fractions = FRACTIONS,
     seed: int = 0,
     keep_hints: bool = False,
 ) -> Split:
@@ -104,127 +32,116 @@ def split_dataset(
         dataset: A loaded dataset version.
         fractions: Of the patients of each class, for train, val, calibration and test; they sum to 1.
         seed: The same one gives the same split.
-        keep_hints: Keep the label table's own split; where it has no calibration part, that is taken
-            by patient out of val (at most half of it) and train.
+        keep_hints: Keep the label table's own split. Where it has no calibration part, that is taken by patient out of
+            val (at most half of it) and train; where it has no val part, that is taken out of train.
 
     Raises:
         DataError: fractions that do not sum to 1, or a class with too few patients.
         PatientOverlapError: the table's own split puts a patient on two sides.
     """
-    if any(part < 0 for part in fractions) or abs(sum(fractions) - 1) > 1e-6:
-        raise DataError(f"the fractions must be at least 0 and sum to 1, got {fractions}")
-    groups = _groups(dataset)
+    _check(fractions)
+    hints = dataset.column("split_hint").tolist() if keep_hints else []
     assigned: dict[str, list[int]] = {part: [] for part in PARTS}
-    for label, name in enumerate(dataset.classes):
-        shuffled = sorted(
-            (group for group in groups if group.label == label),
-            key=lambda group: _place(group, seed, hinted=keep_hints),
-        )
-        sides = _hinted(dataset, shuffled, name, fractions) if keep_hints else _drawn(shuffled, name, fractions)
-        for group, part in zip(shuffled, sides, strict=True):
+    # Where the table has a split of its own, only val and calibration are drawn: by pictures.
+    for name, groups in by_class(dataset, str(seed), by_picture=keep_hints):
+        sides = _hinted(groups, hints, name, fractions) if keep_hints else _drawn(groups, name, fractions)
+        for group, part in zip(groups, sides, strict=True):
             assigned[part].extend(group.indices)
     parts = {part: np.array(sorted(indices), np.int64) for part, indices in assigned.items()}
     return Split(parts=parts, dataset_digest=dataset.digest)
 
 
-def _groups(dataset: Dataset) -> list[_Group]:
-    """Return images that must stay together, in a fixed order; a group's label is its most frequent one."""
-    together = connected(zip(dataset.patients.tolist(), dataset.column("pixel_sha256").tolist(), strict=True))
-    members: dict[str, list[int]] = {}
-    for index, patient in enumerate(dataset.patients.tolist()):
-        members.setdefault(together[patient], []).append(index)
-    groups, pictures = [], dataset.column("pixel_sha256")
-    for key in sorted(members):
-        votes = Counter(dataset.labels[members[key]].tolist())
-        label = min(votes, key=lambda candidate: (-votes[candidate], candidate))
-        groups.append(_Group(name=key, picture=min(pictures[members[key]]), indices=tuple(members[key]), label=label))
-    return groups
+def _check(fractions: Fractions) -> None:
+    if any(part < 0 for part in fractions) or abs(sum(fractions) - 1) > 1e-6:
+        raise DataError(f"the fractions must be at least 0 and sum to 1, got {fractions}")
 
 
-def _quotas(count: int, name: str, fractions: tuple[float, ...]) -> list[int]:
-    """Share `count` groups by largest remainder, at least one for each part that gets any."""
-    wanted = sum(1 for part in fractions if part > 0)
-    if count < wanted:
-        raise DataError(f"class {name!r} has {count} patients; {wanted} parts need at least {wanted}")
-    exact = [count * part / sum(fractions) for part in fractions]
-    quotas = [max(int(share), 1 if share > 0 else 0) for share in exact]
-    while sum(quotas) < count:
-        quotas[max(range(len(quotas)), key=lambda i: exact[i] - quotas[i])] += 1
-    while sum(quotas) > count:
-        quotas[max(range(len(quotas)), key=lambda i: (quotas[i] > 1, quotas[i] - exact[i]))] -= 1
-    return quotas
+def _drawn(groups: list[Group], name: str, fractions: Fractions) -> list[str]:
+    shares = quotas(len(groups), name, fractions)
+    return [part for part, share in zip(PARTS, shares, strict=True) for _ in range(share)]
 
 
-def _drawn(groups: list[_Group], name: str, fractions: tuple[float, ...]) -> list[str]:
-    quotas = _quotas(len(groups), name, fractions)
-    return [part for part, quota in zip(PARTS, quotas, strict=True) for _ in range(quota)]
-
-
-def _hinted(dataset: Dataset, groups: list[_Group], name: str, fractions: tuple[float, ...]) -> list[str]:
-    hints = dataset.column("split_hint")
-    sides = []
-    for group in groups:
-        said = set(hints[list(group.indices)].tolist())
-        if len(said) > 1:
-            raise PatientOverlapError(
-                f"the table's own split puts a patient of class {name!r} on several sides: {sorted(said)}"
-            )
-        sides.append(said.pop())
+def _hinted(groups: list[Group], hints: list[str], name: str, fractions: Fractions) -> list[str]:
+    """Return the sides that the table says, with the parts that it lacks taken out of those it has."""
+    sides = [_said(group, hints, name) for group in groups]
     if "" in sides:
         raise DataError(
             f"{sides.count('')} patients of class {name!r} have no split in the table; leave --keep-split out"
         )
-    if "calibration" in dataset.column("split_hint"):
-        return sides
-    pool = [i for part in ("val", "train") for i, side in enumerate(sides) if side == part]
-    fitting = fractions[0] + fractions[1] + fractions[2]
-    wanted = round(len(pool) * fractions[2] / fitting) if fitting else 0
-    from_val = pool[: min(wanted, sides.count("val") // 2)]
-    from_train = [i for i in pool if sides[i] == "train"][: wanted - len(from_val)]
-    return ["calibration" if i in {*from_val, *from_train} else side for i, side in enumerate(sides)]
+    known, fitting = set(hints), sum(fractions[:3])
+    pool = sum(1 for side in sides if side in ("train", "val"))
+    val, calibration = (round(pool * part / fitting) if fitting else 0 for part in fractions[1:3])
+    if "calibration" not in known:
+        from_val = _first(sides, "val", min(calibration, sides.count("val") // 2))
+        from_train = _first(sides, "train", calibration - len(from_val))
+        sides = _moved(sides, from_val | from_train, "calibration")
+    if "val" not in known:
+        least = 1 if fractions[1] > 0 and sides.count("train") > 1 else 0
+        sides = _moved(sides, _first(sides, "train", max(val, least)), "val")
+    return sides
 
 
-def find_overlap(dataset: Dataset, split: Split) -> Overlap:
-    """Count patients and pixel hashes that are on more than one side of `split`: both must be 0.
-
-    Raises:
-        DataError: the split is for another dataset version, or has an index that is not there.
-    """
-    if split.dataset_digest != dataset.digest:
-        raise DataError("the split was made for another dataset version")
-    indices = np.concatenate([split.parts[part] for part in PARTS])
-    if len(indices) and not 0 <= indices.min() <= indices.max() < len(dataset):
-        raise DataError("the split has an index that the dataset does not have")
-    return Overlap(
-        patients=_on_two_sides(dataset.patients, split),
-        duplicates=_on_two_sides(dataset.column("pixel_sha256"), split),
-    )
+def _said(group: Group, hints: list[str], name: str) -> str:
+    said = {hints[index] for index in group.indices}
+    if len(said) > 1:
+        raise PatientOverlapError(
+            f"the table's own split puts a patient of class {name!r} on several sides: {sorted(said)}"
+        )
+    return said.pop()
 
 
-def _on_two_sides(keys: np.ndarray, split: Split) -> int:
-    sides: Counter[str] = Counter()
-    for part in PARTS:
-        sides.update(set(keys[split.parts[part]].tolist()))
-    return sum(1 for count in sides.values() if count > 1)
+def _first(sides: list[str], side: str, count: int) -> set[int]:
+    """Return the first `count` places that are on `side`."""
+    return set([place for place, of in enumerate(sides) if of == side][:count])
+
+
+def _moved(sides: list[str], places: set[int], side: str) -> list[str]:
+    return [side if place in places else of for place, of in enumerate(sides)]
 
 
 def split_on_disk(
     dataset_path: Path,
     out_file: Path,
     *,
-    fractions: tuple[float, float, float, float] = FRACTIONS,
+    fractions: Fractions = FRACTIONS,
     seed: int = 0,
     keep_hints: bool = False,
+    fold: int = 0,
+    folds: int = 0,
 ) -> Split:
     """Split the dataset version at `dataset_path` and write the split to `out_file`.
 
+    Args:
+        dataset_path: A dataset version.
+        out_file: Where the split goes.
+        fractions: As in `split_dataset`; with folds, only how train, val and calibration share what is not tested on.
+        seed: The same one gives the same split.
+        keep_hints: Keep the label table's own split.
+        fold: Which of the folds, from 0.
+        folds: How many folds cross-validation has; 0 for one ordinary split.
+
     Raises:
+        DataError: as `split_dataset` and `k_fold_splits`, or a fold that is not there.
         PatientOverlapError: a patient or picture on two sides, which would be a defect of this module.
     """
     dataset = load_dataset(dataset_path)
-    split = split_dataset(dataset, fractions=fractions, seed=seed, keep_hints=keep_hints)
+    if folds:
+        split = _one_fold(dataset, fractions, seed, keep_hints=keep_hints, fold=fold, folds=folds)
+    else:
+        split = split_dataset(dataset, fractions=fractions, seed=seed, keep_hints=keep_hints)
     overlap = find_overlap(dataset, split)
     if overlap.patients or overlap.duplicates:
         raise PatientOverlapError(f"{overlap.patients} patients and {overlap.duplicates} pictures are on two sides")
     split.save(out_file)
     return split
+
+
+def _one_fold(dataset: Dataset, fractions: Fractions, seed: int, *, keep_hints: bool, fold: int, folds: int) -> Split:
+    _check(fractions)
+    if keep_hints:
+        raise DataError("the table's own split and cross-validation exclude each other; choose one")
+    if not 0 <= fold < folds:
+        raise DataError(f"expected a fold from 0 to {folds - 1}, got {fold}")
+    val, calibration = (part / max(sum(fractions[:3]), 1e-9) for part in fractions[1:3])
+    splits = k_fold_splits(dataset, folds=folds, seed=seed, calibration_share=calibration, val_share=val)
+    return splits[fold]

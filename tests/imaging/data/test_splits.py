@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imaging.data.splits import PARTS, Overlap, Split, find_overlap, split_dataset, split_on_disk
+from imaging.data.dataset import Dataset
+from imaging.data.splits import PARTS, Overlap, Split, find_overlap, k_fold_splits, split_dataset, split_on_disk
 from imaging.errors import DataError, PatientOverlapError
 
 
@@ -130,3 +131,36 @@ def test_with_the_tables_own_split_calibration_does_not_depend_on_the_pseudonyms
 
 def hash_of(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def test_a_table_with_train_and_test_only_gets_val_and_calibration_out_of_train(tmp_path, make_dataset):
+    rows = rows_of(60, 1)
+    hints = ["test" if i % 4 == 0 else "train" for i in range(len(rows))]
+    dataset = make_dataset(tmp_path / "d", rows, hints)
+    split = split_dataset(dataset, keep_hints=True, fractions=(0.6, 0.1, 0.2, 0.1))
+    assert split.parts["test"].tolist() == [i for i, hint in enumerate(hints) if hint == "test"]
+    for label in range(3):
+        counts = [int((dataset.labels[split.parts[part]] == label).sum()) for part in PARTS]
+        assert counts == [30, 5, 10, 15]
+    assert find_overlap(dataset, split) == Overlap(patients=0, duplicates=0)
+
+
+def test_a_small_class_still_gets_an_image_to_validate_on(tmp_path, make_dataset):
+    rows = [*rows_of(30, 1), ("d", "d1", 1), ("d", "d2", 2), ("d", "d3", 3)]
+    dataset = make_dataset(tmp_path / "d", rows, ["train"] * (len(rows) - 1) + ["test"])
+    assert 3 in dataset.labels[split_dataset(dataset, keep_hints=True).parts["val"]]
+
+
+def test_seventy_thousand_images_of_as_many_patients_are_split(tmp_path):
+    """MNIST's size: work that grows with the square of it would not end here."""
+    count = 70_000
+    names = np.array([f"{i:05}" for i in range(count)])
+    table = {"pixel_sha256": names, "split_hint": np.where(np.arange(count) < 60_000, "train", "test")}
+    dataset = Dataset(
+        path=tmp_path, images=np.zeros((count, 1, 1), np.uint8), labels=np.arange(count) % 10, patients=names,
+        classes=tuple("0123456789"), size=1, digest="sha256:0", manifest={}, _table=table,
+    )  # fmt: skip
+    split = split_dataset(dataset, keep_hints=True)
+    assert len(split.parts["test"]) == 10_000
+    assert find_overlap(dataset, split) == Overlap(patients=0, duplicates=0)
+    assert sum(len(fold.parts["test"]) for fold in k_fold_splits(dataset, folds=2)) == count
