@@ -1,6 +1,29 @@
-"""Recipes for tests: every code path is the real one, and no result means anything."""
+"""Recipes made small for tests: every code path is the real one, and no result means anything."""
 
 from imaging.config import AugmentConfig, InputConfig, Stage, TrainConfig
+from imaging.models.architectures import get_architecture
+
+BATCH = 8
+VIEWS = 2
+
+
+def smoke(config: TrainConfig) -> TrainConfig:
+    """Return `config` with one epoch a stage, small batches, random weights and the least input its network takes."""
+    stages = tuple(
+        Stage.model_validate({**stage.model_dump(), "epochs": 1, "views": min(stage.views, VIEWS)})
+        for stage in config.stages
+    )
+    known = get_architecture(config.architecture)
+    least = known.auxiliary_size if config.auxiliary_weight else known.minimum_size
+    size = config.input.size if config.input.fit == "pad" else max(least, known.multiple_of)
+    return config.replace(
+        name=f"{config.name}_smoke",
+        input=config.input.model_copy(update={"size": size}),
+        stages=stages,
+        batch_size=min(BATCH, config.batch_size),
+        pretrained=False,
+        compile="none",
+    )
 
 
 def mobilenetv2_smoke() -> TrainConfig:

@@ -3,7 +3,9 @@ import pytest
 from imaging.config import TrainConfig
 from imaging.errors import ConfigurationError, NotFoundError
 from imaging.models import check_input_size
-from imaging.recipes import RECIPES, changed_recipe, get_recipe
+from imaging.models.weights import check_input
+from imaging.recipes import RECIPES, changed_recipe, get_recipe, measured_rows
+from imaging.recipes.result_tables import read_table
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -44,3 +46,29 @@ def test_a_run_may_change_what_is_trained() -> None:
 def test_a_run_may_not_change_floors_or_name_nor_what_is_no_field(overrides: dict, message: str) -> None:
     with pytest.raises(ConfigurationError, match=message):
         changed_recipe("mobilenetv2_smoke", overrides)
+
+
+def test_measured_rows_are_read_from_the_tables_and_every_recipe_has_one() -> None:
+    rows = measured_rows()
+    assert rows.keys() == RECIPES.keys()
+    assert all(rows[name] for name in RECIPES if name != "mobilenetv2_smoke")
+    assert rows["mobilenetv2_xray3"]["test balanced accuracy (95 %)"].startswith("0.")
+
+
+def test_a_table_gives_its_filled_cells() -> None:
+    text = "Words.\n\n| recipe | accuracy | time |\n|---|---|---|\n| a | 0.9 | 3 s |\n| b | not measured yet | |\n"
+    assert read_table(text) == {"a": {"accuracy": "0.9", "time": "3 s"}, "b": {"accuracy": "not measured yet"}}
+    assert read_table("no table") == {}
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_feeds_its_weights_what_they_expect(name: str) -> None:
+    recipe = get_recipe(name)
+    if recipe.pretrained:
+        check_input(recipe.architecture, recipe.input)
+
+
+def test_only_chest_x_rays_of_three_classes_are_what_is_served() -> None:
+    served = {name for name in RECIPES if get_recipe(name).registered_model == "chest-xray"}
+    assert all(name.rpartition("_")[2] in ("xray3", "pooled", "phantom", "scratch", "smoke") for name in served)
+    assert all(get_recipe(name).subject == "radiograph" for name in served)

@@ -1,0 +1,129 @@
+"""Recipes for photographs in folders: five kinds of flowers, cats and dogs, and any other tree of class folders.
+
+| recipe               | test accuracy    | hardware, time of training |
+|----------------------|------------------|----------------------------|
+| vgg16_flowers        | not measured yet |                            |
+| mobilenetv2_flowers  | not measured yet |                            |
+| resnet18_catsdogs    | not measured yet |                            |
+| mobilenetv2_catsdogs | not measured yet |                            |
+| folder_cnn           | not measured yet |                            |
+
+Sources: Simonyan and Zisserman 2015, "Very deep convolutional networks for large-scale image recognition"; Sandler et
+al. 2018, "MobileNetV2"; He et al. 2016, "Deep residual learning for image recognition"; Yosinski et al. 2014, "How
+transferable are features in deep neural networks?", for a head first and the last layers then.
+"""
+
+from imaging.config import AugmentConfig, Floors, InputConfig, Stage, TrainConfig
+
+FLOORS = Floors(macro_auroc_lower=0.9)
+FIFTH_OF_A_RADIAN = 11.5
+
+
+def vgg16_flowers() -> TrainConfig:
+    """VGG16 with 256 units on all its features: the head, then its last convolutions."""
+    return TrainConfig(
+        name="vgg16_flowers",
+        architecture="vgg16",
+        registered_model="flowers",
+        subject="picture",
+        head="flatten_256",
+        stages=(
+            Stage(
+                name="head",
+                epochs=5,
+                trainable="head",
+                lr=1e-4,
+                optimizer="adam",
+                schedule="constant",
+                weight_decay=0,
+                views=5,
+            ),
+            Stage(
+                name="last-convolutions",
+                epochs=3,
+                trainable="last",
+                lr=1e-5,
+                optimizer="adam",
+                schedule="constant",
+                weight_decay=0,
+            ),
+        ),
+        augment=AugmentConfig(
+            rotation_degrees=20, scale=(0.8, 1.2), shift=0.2, shear_degrees=FIFTH_OF_A_RADIAN, flip=True
+        ),
+        dropout=0.5,
+        floors=FLOORS,
+    )
+
+
+def mobilenetv2_flowers() -> TrainConfig:
+    """MobileNetV2: its head on a few views of every picture, then its last blocks on as many."""
+    return TrainConfig(
+        name="mobilenetv2_flowers",
+        architecture="mobilenet_v2",
+        registered_model="flowers",
+        subject="picture",
+        stages=(
+            Stage(name="head", epochs=20, trainable="head", lr=2e-3, weight_decay=1e-2, views=4),
+            Stage(
+                name="last-blocks",
+                epochs=8,
+                trainable="last",
+                lr=3e-4,
+                backbone_lr=5e-5,
+                schedule="one_cycle",
+                views=4,
+            ),
+        ),
+        augment=AugmentConfig(rotation_degrees=10, crop_area=(0.6, 1.0), flip=True, brightness=0.1, contrast=0.1),
+        label_smoothing=0.05,
+        patience=8,
+        floors=FLOORS,
+    )
+
+
+def resnet18_catsdogs() -> TrainConfig:
+    """ResNet-18 on a hundred pictures a class: its head, then its last stage and head at their own rates."""
+    return TrainConfig(
+        name="resnet18_catsdogs",
+        architecture="resnet18",
+        registered_model="catsdogs",
+        subject="picture",
+        stages=(
+            Stage(name="head", epochs=5, trainable="head", lr=3e-3, views=5),
+            Stage(name="last-stage", epochs=5, trainable="last", lr=5e-4, backbone_lr=5e-5),
+        ),
+        augment=AugmentConfig(rotation_degrees=10, crop_area=(0.7, 1.0), flip=True, brightness=0.1, contrast=0.1),
+        batch_size=16,
+        floors=FLOORS,
+    )
+
+
+def mobilenetv2_catsdogs() -> TrainConfig:
+    """MobileNetV2, trained as on the flowers."""
+    return mobilenetv2_flowers().replace(name="mobilenetv2_catsdogs", registered_model="catsdogs")
+
+
+def folder_cnn() -> TrainConfig:
+    """Two convolutions from random weights, for any tree of class folders."""
+    return TrainConfig(
+        name="folder_cnn",
+        architecture="folder_cnn",
+        registered_model="pictures",
+        subject="picture",
+        input=InputConfig(size=128, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)),
+        stages=(
+            Stage(
+                name="everything",
+                epochs=3,
+                trainable="all",
+                lr=1e-3,
+                optimizer="adam",
+                schedule="constant",
+                weight_decay=0,
+            ),
+        ),
+        batch_size=8,
+        pretrained=False,
+        floors=Floors(macro_auroc_lower=0.5),
+    )
