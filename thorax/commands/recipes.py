@@ -13,6 +13,18 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Look at the recipes that can be trained.", no_args_is_help=True)
 
+DATA = {
+    "mnist": "MNIST",
+    "cifar10": "CIFAR-10",
+    "flowers": "flower photographs",
+    "catsdogs": "cats and dogs",
+    "xray3": "chest X-rays, 3 classes",
+    "pneumonia": "chest X-rays (Kermany)",
+    "abnormal": "chest X-rays (NIH)",
+    "phantom": "synthetic chest X-rays",
+}
+"""What a recipe is for, by a word of its name; any class folders where there is none."""
+
 Name = Annotated[str, typer.Argument(help="A recipe; `list` shows them.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 
@@ -42,7 +54,7 @@ def _row(name: str, config: "TrainConfig", measured: dict[str, str]) -> dict[str
     return {
         "name": name,
         "architecture": config.architecture,
-        "data": name.partition("_")[2],
+        "data": next((DATA[word] for word in name.split("_") if word in DATA), "any class folders"),
         "subject": config.subject,
         "input": f"{config.input.channels}x{config.input.size}x{config.input.size}",
         "stages": {stage.name: stage.epochs for stage in config.stages},
@@ -56,11 +68,19 @@ def _table(rows: list[dict[str, Any]]) -> "Table":
     table = Table("recipe", "architecture", "data", "input", "stages and epochs", "measured", box=None, pad_edge=False)
     for row in rows:
         stages = ", ".join(f"{name} {epochs}" for name, epochs in row["stages"].items())
-        measured = "; ".join(value for value in row["measured"].values() if value) or "not measured yet"
-        table.add_row(
-            row["name"], row["architecture"], f"{row['data']} ({row['subject']}s)", row["input"], stages, measured
-        )
+        measured = _measured(row["measured"])
+        table.add_row(row["name"], row["architecture"], row["data"], row["input"], stages, measured)
     return table
+
+
+def _measured(cells: dict[str, str]) -> str:
+    """Write a measured row in one line, without the columns' own remarks."""
+    if not cells or "not measured yet" in cells.values():
+        return "not measured yet"
+    names = {column: column.partition("(")[0].partition(",")[0].strip() for column in cells}
+    return "; ".join(
+        value if names[column] == "hardware" else f"{names[column]} {value}" for column, value in cells.items()
+    )
 
 
 def _about(recipe: Any) -> str:
