@@ -31,7 +31,8 @@ def plain_limits(
             "TRAINED FROM RANDOM WEIGHTS: no pretrained weights were found, so this model saw no picture but its own "
             "training part; expect clearly worse results than from a pretrained start"
         )
-    said += confounding.statements
+    if subject == "radiograph":
+        said += confounding.statements
     if confounding.confounded or confounding.shortcut:
         said.append("a good figure here shows that the pipeline works, not that the model is fit for patients")
     said.append(_where_from(count, subject, test_part))
