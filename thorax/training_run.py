@@ -191,9 +191,12 @@ def run_key(config: TrainConfig, dataset_digest: str, split_text: str, settings:
 
 def is_trained(out: Path, key: str) -> bool:
     """Say whether `out` is the model of this very run, stopped or asked to stop before it was evaluated."""
-    if not (out / RUN_FILE).is_file() or (out / "evaluation" / "evaluation.json").is_file():
+    if (out / "evaluation" / "evaluation.json").is_file():
         return False
-    return bool(json.loads((out / RUN_FILE).read_text())["key"] == key)
+    try:
+        return bool(json.loads((out / RUN_FILE).read_text())["key"] == key)
+    except (OSError, ValueError, KeyError, TypeError):  # none yet, or cut off: it is trained again
+        return False
 
 
 def train_model(order: Order, version: Path, split: Path, out: Path, settings: "Settings", live: LiveTraining) -> None:

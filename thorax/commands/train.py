@@ -229,7 +229,7 @@ def _next_steps(order: "Order", outcome: "Outcome") -> list[str]:
     steps = []
     if order.config.registered_model == SERVED:
         run = f"thorax pipelines run train-classifier --recipe {order.config.name} --data {outcome.dataset.path}"
-        steps.append(f"`{run}` holds it against the gates and registers it (after `thorax up`)")
+        steps.append(f"`{run}`, with the same --set, trains it behind the gates and registers it (after `thorax up`)")
     if outcome.report.verdict.verdict == "under-fitting":
         longer = f"--set stages.{len(order.config.stages) - 1}.epochs=N"
         steps.append(f"the same command with `{longer}` trains its last stage longer")

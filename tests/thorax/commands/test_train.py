@@ -12,10 +12,12 @@ from typer.testing import CliRunner, Result
 
 from imaging.errors import ConfigurationError, NotFoundError
 from imaging.inference import Predictor
+from imaging.recipes import changed_recipe
 from tests.imaging.training.factories import CLASSES, blobs, dataset_on_disk
 from thorax.cli import app
 from thorax.commands.train import stopped_text
 from thorax.live_training import LiveTraining
+from thorax.training_run import is_trained, packed_side
 
 SMALL = ["--set", "input.size=32", "--set", "batch_size=8"]
 
@@ -200,3 +202,29 @@ def test_what_a_ctrl_c_stopped_is_told_by_how_far_the_run_was() -> None:
     assert stopped_text(live) == "stopped after epoch 4; the checkpoint is kept; the same command goes on"
     live.begin("measuring", "calibrating")
     assert "the model is kept" in stopped_text(live)
+
+
+def test_a_run_file_that_was_cut_off_means_training_again(tmp_path: Path) -> None:
+    assert not is_trained(tmp_path, "key")
+    (tmp_path / "run.json").write_text('{"key": "ke')
+    assert not is_trained(tmp_path, "key")
+    (tmp_path / "run.json").write_text('{"key": "key"}')
+    assert is_trained(tmp_path, "key")
+    (tmp_path / "evaluation").mkdir()
+    (tmp_path / "evaluation" / "evaluation.json").write_text("{}")
+    assert not is_trained(tmp_path, "key")
+
+
+@pytest.mark.parametrize(
+    ("recipe", "changes", "side"),
+    [
+        ("mobilenetv2_xray3", {}, 224),
+        ("mobilenetv2_smoke", {}, 64),
+        ("mobilenetv2_smoke", {"registered_model": "own"}, 32),
+        ("lenet5_mnist", {}, None),
+    ],
+)
+def test_images_are_packed_as_the_recipe_reads_them_and_no_smaller_than_the_service_takes(
+    recipe: str, changes: dict, side: int | None
+) -> None:
+    assert packed_side(changed_recipe(recipe, changes)) == side
