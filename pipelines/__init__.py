@@ -6,6 +6,12 @@ KFP (about a second), so the command line imports it inside its commands.
 
 from typing import Any
 
+from pipelines.cross_validation import cross_validate
+from pipelines.search import search_hyperparameters
 from pipelines.training import train_classifier
 
-PIPELINES: dict[str, Any] = {"train-classifier": train_classifier}  # KFP types a pipeline as a plain function
+PIPELINES: dict[str, Any] = {  # KFP types a pipeline as a plain function
+    "train-classifier": train_classifier,
+    "cross-validate": cross_validate,
+    "search-hyperparameters": search_hyperparameters,
+}

@@ -9,6 +9,7 @@ import builtins
 import contextlib
 import logging
 import os
+import re
 import sys
 import threading
 import time
@@ -22,12 +23,15 @@ from kfp import local
 from kfp.local import cache, executor_input_utils, status, subprocess_task_handler
 from kfp.local.orchestrator import task_executor
 
-from pipelines.run_record import RunRecord
+from pipelines.run_record import RunRecord, plain_name
 from pipelines.step_cache import StepCache
 from pipelines.step_process import StepEnd, explain_failure, run_step
 
 STEPS = "steps"
 """The folder of a run that holds its steps' outputs."""
+SIDE_BY_SIDE = 2
+"""Iterations of a loop that KFP's local orchestrator runs at once, however many a pipeline allows."""
+_ITERATION = re.compile(r"-iteration-(\d+)")
 
 
 @dataclass
@@ -43,6 +47,7 @@ class Engine:
     deadline: float
     """`time.monotonic()` at which the run must have ended."""
     _here: threading.local = field(default_factory=threading.local)
+    _failed: threading.Event = field(default_factory=threading.Event)
 
     def log(self, step: str) -> Path:
         """Return a step's log file."""
@@ -51,30 +56,45 @@ class Engine:
     def launch(self, full_command: list[str], env_vars: dict[str, str] | None = None) -> int:
         """Stand in for `run_local_subprocess`: run the current step's process."""
         step = self._here.step
-        limit = min(self.limits.get(step, float("inf")), self.deadline - time.monotonic())
+        limit = min(self.limits.get(plain_name(step), float("inf")), self.deadline - time.monotonic())
         scratch = self.run_dir / "tmp" / step
         scratch.mkdir(parents=True, exist_ok=True)
         environment = {**self.environment, **(env_vars or {}), "TMPDIR": str(scratch)}
+        if step != plain_name(step):
+            environment.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // SIDE_BY_SIDE)))
         self._here.ran = True
         self._here.end = run_step(full_command, log=self.log(step), environment=environment, timeout_s=limit)
         self._here.limit = limit
         return 1 if self._here.end.timed_out else self._here.end.status
 
     def observed(self, execute: Callable[..., Any]) -> Callable[..., Any]:
-        """Wrap `execute_single_task` so that the record knows of every step."""
+        """Wrap `execute_single_task` so that the record knows of every step, and none begins after one failed."""
 
-        def run_observed(*, task_name: str, **rest: Any) -> Any:
-            here = self._here
-            here.step, here.ran, here.end, here.limit = task_name, False, StepEnd(status=1), 0.0
-            self.record.begin(task_name)
-            outputs, state = execute(task_name=task_name, **rest)
+        def run_observed(*, task_name: str, pipeline_resource_name: str, **rest: Any) -> Any:
+            if self._failed.is_set():
+                return {}, status.Status.FAILURE
+            here, step = self._here, step_name(task_name, pipeline_resource_name)
+            here.step, here.ran, here.end, here.limit = step, False, StepEnd(status=1), 0.0
+            self.record.begin(step)
+            outputs, state = execute(task_name=task_name, pipeline_resource_name=pipeline_resource_name, **rest)
             if state is status.Status.SUCCESS:
-                self.record.end(task_name, outputs, cached=not here.ran)
+                self.record.end(step, outputs, cached=not here.ran)
             else:
-                self.record.fail(task_name, explain_failure(here.end, self.log(task_name), timeout_s=here.limit))
+                self._failed.set()
+                self.record.fail(step, explain_failure(here.end, self.log(step), timeout_s=here.limit))
             return outputs, state
 
         return run_observed
+
+
+def step_name(task: str, folder: str) -> str:
+    """Return the name of a step in a run: the task's, and in a loop the iteration's number, `train-model/2`.
+
+    Args:
+        task: KFP's name of the task.
+        folder: Where KFP keeps the outputs; it names the iterations that the task is in.
+    """
+    return "/".join([task, *_ITERATION.findall(folder)])
 
 
 def execute(pipeline: Any, arguments: dict[str, Any], engine: Engine) -> None:

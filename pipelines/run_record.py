@@ -2,6 +2,7 @@
 
 import json
 import os
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
@@ -68,8 +69,23 @@ class RunResult:
         return {**asdict(self), "run_dir": str(self.run_dir), "version": self.version, "error": self.error}
 
 
+def plain_name(step: str) -> str:
+    """Return a step's name without the number of its iteration: its row in the table of needs."""
+    return step.partition("/")[0]
+
+
+def placed(steps: tuple[StepResult, ...], changed: StepResult) -> tuple[StepResult, ...]:
+    """Return the steps with `changed` in its place: its own, that of its loop's placeholder, or after its siblings."""
+    for name in (changed.name, plain_name(changed.name)):
+        if name in {step.name for step in steps}:
+            return tuple(changed if step.name == name else step for step in steps)
+    siblings = [place for place, step in enumerate(steps) if plain_name(step.name) == plain_name(changed.name)]
+    after = siblings[-1] + 1 if siblings else len(steps)
+    return (*steps[:after], changed, *steps[after:])
+
+
 class RunRecord:
-    """Keeps a run's record up to date and tells `on_step` of every change."""
+    """Keeps a run's record up to date and tells `on_step` of every change; steps of a loop change side by side."""
 
     def __init__(
         self,
@@ -84,6 +100,7 @@ class RunRecord:
         self._on_step = on_step or (lambda _: None)
         self._began: dict[str, float] = {}
         self._start = time.monotonic()
+        self._lock = threading.RLock()
         who: dict[str, Any] = {"run_dir": run_dir, "pipeline": pipeline, "arguments": dict(arguments or {})}
         self.result = RunResult(steps=waiting, started=time.time(), pid=os.getpid(), **who)
         for step in waiting:
@@ -98,7 +115,8 @@ class RunRecord:
     def end(self, name: str, outputs: dict[str, Any], *, cached: bool) -> None:
         """A step ended well."""
         plain = {key: getattr(value, "path", value) for key, value in outputs.items()}
-        self.result = replace(self.result, outputs={**self.result.outputs, name: plain})
+        with self._lock:
+            self.result = replace(self.result, outputs={**self.result.outputs, name: plain})
         self._change(StepResult(name=name, state="done", seconds=self._seconds(name), cached=cached))
 
     def fail(self, name: str, error: str) -> None:
@@ -120,11 +138,10 @@ class RunRecord:
         return round(time.monotonic() - self._began.get(name, time.monotonic()), 2)
 
     def _change(self, changed: StepResult) -> None:
-        known = [step.name for step in self.result.steps]
-        kept = self.result.steps if changed.name in known else (*self.result.steps, changed)
-        self.result = replace(self.result, steps=tuple(changed if step.name == changed.name else step for step in kept))
-        self._write()
-        self._on_step(changed)
+        with self._lock:
+            self.result = replace(self.result, steps=placed(self.result.steps, changed))
+            self._write()
+            self._on_step(changed)
 
     def _write(self) -> None:
         write_text(self.result.run_dir / RECORD, json.dumps(self.result.to_json(), indent=1, default=str))

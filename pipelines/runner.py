@@ -8,13 +8,14 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from audit import AuditLog, default_folder
 from imaging.errors import NotFoundError
+from imaging.recipes import changed_recipe
 from imaging.registry import champion_version
 from imaging.settings import Settings
 from pipelines import fingerprints
@@ -56,7 +57,7 @@ def run_local(
     pipeline = find_pipeline(name)
     check_arguments(pipeline, arguments)
     known = parameters(pipeline)
-    keys = {key: value for key, value in _keys(arguments, home).items() if key in known}
+    keys = {key: value for key, value in _keys(arguments, home, known).items() if key in known}
     return run_pipeline(pipeline, {**arguments, **keys}, home=home, on_step=on_step, timeout_s=timeout_s)
 
 
@@ -96,14 +97,17 @@ def run_pipeline(
     return result
 
 
-def _keys(arguments: Mapping[str, Any], home: Path) -> dict[str, Any]:
-    """Return what decides, beside the parameters, whether a finished step may be reused."""
+def _keys(arguments: Mapping[str, Any], home: Path, known: Collection[str]) -> dict[str, Any]:
+    """Return what decides, beside the parameters, whether a finished step may be reused.
+
+    A registry is asked only where the pipeline knows of one.
+    """
     settings = Settings(home=home)
     places = _places(arguments)
     code = fingerprints.code_version()
     return {
         **places,
-        "champion": champion_version(settings),
+        **({"champion": champion_version(settings, _registered_model(arguments))} if "champion" in known else {}),
         "code_version": code,
         "source_version": fingerprints.source_version(places["source"], places["labels"], settings),
         "weights_version": fingerprints.weights_version(settings),
@@ -111,12 +115,18 @@ def _keys(arguments: Mapping[str, Any], home: Path) -> dict[str, Any]:
     }
 
 
+def _registered_model(arguments: Mapping[str, Any]) -> str:
+    """Return under which name the run's model will be registered."""
+    return changed_recipe(arguments["recipe"], arguments.get("overrides", {})).registered_model
+
+
 def _places(arguments: Mapping[str, Any]) -> dict[str, str]:
     """Return where images and labels are, whole paths; labels may be a name inside the source."""
     source, labels = str(arguments.get("source", "")), str(arguments.get("labels", ""))
     if "://" not in source:
-        if not source or not Path(source).is_dir():
-            raise NotFoundError(f"expected a folder of images, there is none at {source!r}")
+        is_zip = Path(source).suffix.lower() == ".zip" and Path(source).is_file()
+        if not source or not (Path(source).is_dir() or is_zip):
+            raise NotFoundError(f"expected a folder of images, or a zip file of them; there is none at {source!r}")
         source = str(Path(source).resolve())
     if labels and "://" not in labels:
         if Path(labels).is_file():
@@ -134,10 +144,19 @@ def _new_run_dir(pipeline: str, home: Path) -> Path:
 
 
 def _steps(runnable: Any) -> list[str]:
-    """Return the pipeline's steps in the order in which they will run."""
+    """Return the pipeline's steps in the order in which they will run; a loop's stand there once."""
     from kfp.local.graph_utils import topological_sort_tasks
 
-    return list(reversed(topological_sort_tasks(runnable.pipeline_spec.root.dag.tasks)))
+    specification = runnable.pipeline_spec
+
+    def inside(tasks: Any) -> list[str]:
+        found: list[str] = []
+        for name in reversed(topological_sort_tasks(tasks)):
+            component = specification.components[tasks[name].component_ref.name]
+            found += inside(component.dag.tasks) if component.HasField("dag") else [name]
+        return found
+
+    return inside(specification.root.dag.tasks)
 
 
 def _recordable(arguments: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import typer
 
-from thorax.commands import audit, data, demo, models, monitor, pipelines, predict, recipes, stack, train
+from thorax.commands import audit, data, demo, models, monitor, pipelines, predict, recipes, stack, train, tune
 
 app = typer.Typer(
     name="thorax",
@@ -30,6 +30,7 @@ GROUPS = {
 COMMANDS: dict[str, Callable[..., Any]] = {
     **stack.COMMANDS,
     "train": train.train,
+    "tune": tune.tune,
     "predict": predict.predict,
     "demo": demo.demo,
 }

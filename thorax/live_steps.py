@@ -42,7 +42,9 @@ class LiveSteps:
 
     def on_step(self, step: "StepResult") -> None:
         """Take note of a step's change."""
-        self._steps[step.name] = step
+        from pipelines.run_record import placed
+
+        self._steps = {known.name: known for known in placed(tuple(self._steps.values()), step)}
         if step.state == "running":
             self._began[step.name] = time.monotonic()
         if self._live:

@@ -78,9 +78,13 @@ class SearchResult(Frozen):
         }
         return {**self.model_dump(mode="json"), "best": summary}
 
+    def write_trials(self, out: Path) -> None:
+        """Write `trials.json` into `out`."""
+        atomic.write_text(out / TRIALS, json.dumps(self.to_json(), indent=1) + "\n")
+
     def write(self, out: Path) -> None:
         """Write `trials.json` and `search.png` into `out`."""
-        atomic.write_text(out / TRIALS, json.dumps(self.to_json(), indent=1) + "\n")
+        self.write_trials(out)
         rows = [trial.model_dump() for trial in self.trials]
         atomic.write_bytes(
             out / PICTURE, draw_search(rows, self.space, metric=self.metric, importances=self.importances)

@@ -1,8 +1,8 @@
 """The search on one machine: propose, train in worker processes, prune, and go on where a kill left it.
 
-What is kept lies in `home/tuning/<study>`: `study.db`, the trials' checkpoints while they run, `workers.log`, and,
-after every trial, `trials.json` and `search.png`. The same command goes on with the same study: its name is drawn
-from the recipe and its changes, the dataset, the split, the space, the metric, the pruner and the seed.
+What is kept lies in `home/tuning/<study>`: `study.db`, the trials' checkpoints while they run, `workers.log`,
+`trials.json` after every trial, and `search.png` at the end. The same command goes on with the same study: its name
+is drawn from the recipe and its changes, the dataset, the split, the space, the metric, the pruner and the seed.
 """
 
 import hashlib
@@ -58,13 +58,20 @@ class News:
     epoch: Mapping[str, Any] | None = None
 
 
-def search(plan: Plan, *, settings: Settings, on_news: Callable[[News], None] | None = None) -> SearchResult:
+def search(
+    plan: Plan,
+    *,
+    settings: Settings,
+    on_news: Callable[[News], None] | None = None,
+    on_trial: Callable[[SearchResult], None] | None = None,
+) -> SearchResult:
     """Search until as many trials as planned are over, or the time is.
 
     Args:
         plan: What to search; checked before anything starts.
         settings: The home, and where weights come from.
         on_news: Told of every trial and epoch.
+        on_trial: Given the search as it stands after every trial.
 
     Returns:
         The search as it stands, also in `trials.json`.
@@ -80,8 +87,23 @@ def search(plan: Plan, *, settings: Settings, on_news: Callable[[News], None] | 
     epochs = sum(stage.epochs for stage in config.stages)
     with only_one(folder):
         memory = Memory(folder, plan.space, metric=result.metric, seed=plan.seed, pruner=plan.pruner, epochs=epochs)
-        _Search(plan, folder, memory, result, on_news or (lambda _: None)).run()
-        return written(result, memory, plan.space, folder)
+
+        def ended(news: News) -> None:
+            if on_news is not None:
+                on_news(news)
+            if news.epoch is None and news.trial.state != "running":
+                now = result.model_copy(update={"trials": memory.trials()})
+                now.write_trials(folder)
+                if on_trial is not None:
+                    on_trial(now)
+
+        try:
+            _Search(plan, folder, memory, result, ended).run()
+        finally:
+            trials = memory.trials()
+            found = result.model_copy(update={"trials": trials, "importances": importances(trials, plan.space)})
+            found.write(folder)
+        return found
 
 
 def describe(plan: Plan) -> SearchResult:
@@ -112,14 +134,6 @@ def describe(plan: Plan) -> SearchResult:
     how = {**found.model_dump(mode="json"), "config": config.digest, "pruner": plan.pruner}
     name = hashlib.sha256(json.dumps(how, sort_keys=True).encode()).hexdigest()[:10]
     return found.model_copy(update={"study": f"{plan.recipe}-{name}"})
-
-
-def written(result: SearchResult, memory: Memory, space: Space, out: Path) -> SearchResult:
-    """Return the search as it stands, and write it into `out`."""
-    trials = memory.trials()
-    now = result.model_copy(update={"trials": trials, "importances": importances(trials, space)})
-    now.write(out)
-    return now
 
 
 class _Search:

@@ -12,6 +12,7 @@ from thorax.console import emit, say
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from imaging.config import TrainConfig
     from pipelines.run_record import RunResult
 
 app = typer.Typer(help="Run, compile and submit the pipelines.", no_args_is_help=True)
@@ -32,6 +33,12 @@ Set = Annotated[
 Trigger = Annotated[Literal["manual", "drift", "schedule"], typer.Option(help="Why it is trained.")]
 KeepSplit = Annotated[bool, typer.Option("--keep-split", help="Keep the label table's own split.")]
 Seed = Annotated[int, typer.Option(help="Of the split.")]
+Own = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--argument", help="An argument of the pipeline's own: key=value, as folds=5; the value as JSON or text."
+    ),
+]
 
 
 @app.command()
@@ -45,19 +52,22 @@ def run(
     trigger: Trigger = "manual",
     keep_split: KeepSplit = False,
     seed: Seed = 0,
+    own: Own = None,
     as_json: Json = False,
 ) -> None:
     """Run a pipeline on this machine; finished steps of earlier runs are reused."""
     from pipelines.runner import run_local
     from thorax.live_steps import LiveSteps
 
-    home = _sign_in()
-    arguments = _arguments(recipe, data, labels, name, changes or [], trigger=trigger, keep_split=keep_split, seed=seed)
+    given = _arguments(recipe, data, labels, name, changes or [], trigger=trigger, keep_split=keep_split, seed=seed)
+    arguments = _for_pipeline(pipeline, given, own or [])
+    home = _sign_in(pipeline)
     with LiveSteps() as steps:
         result = run_local(pipeline, arguments, home=home, on_step=steps.on_step)
     gates = result.run_dir / "steps" / "check-gates" / "gates" / "gates.json"
     report = json.loads(gates.read_text()) if gates.is_file() else {}
-    emit({**result.to_json(), "gates": report}, as_json=as_json, text=_gates_table(report) if report else "")
+    text = _gates_table(report) if report else _found(result)
+    emit({**result.to_json(), "gates": report}, as_json=as_json, text=text)
     _tell_end(result)
     if not result.passed:
         raise typer.Exit(1)
@@ -85,6 +95,7 @@ def submit(
     trigger: Trigger = "manual",
     keep_split: KeepSplit = False,
     seed: Seed = 0,
+    own: Own = None,
     namespace: Annotated[str, typer.Option(help="Kubernetes namespace of a multi-user server.")] = "",
     service_account: Annotated[str, typer.Option(help="Service account the steps run as.")] = "",
     token: Annotated[str, typer.Option(envvar="THORAX_KFP_TOKEN", help="Bearer token.", show_envvar=True)] = "",
@@ -93,7 +104,8 @@ def submit(
     """Submit a pipeline to a Kubeflow Pipelines server."""
     from pipelines.submit import submit as submit_run
 
-    arguments = _arguments(recipe, data, labels, name, changes or [], trigger=trigger, keep_split=keep_split, seed=seed)
+    given = _arguments(recipe, data, labels, name, changes or [], trigger=trigger, keep_split=keep_split, seed=seed)
+    arguments = _for_pipeline(pipeline, given, own or [])
     run = submit_run(pipeline, arguments, host=host, token=token, namespace=namespace, service_account=service_account)
     emit({"run_id": run.run_id, "url": run.url}, as_json=as_json, text=run.url)
 
@@ -127,20 +139,21 @@ def show(
     _tell_end(found)
 
 
-def _sign_in() -> Path:
+def _sign_in(pipeline: str) -> Path:
     """Act as the trainer of this home's stack, or as the environment says; return the home.
 
     Raises:
-        ServiceError: if neither names a registry.
+        ServiceError: if neither names a registry, and the pipeline registers.
     """
     from imaging.settings import Settings
+    from pipelines.compilation import find_pipeline, parameters
     from thorax.stack.environment import apply
 
     home = Settings().home
     try:
         apply(home, "trainer")
     except ServiceError as error:
-        if not Settings().mlflow_uri:
+        if "champion" in parameters(find_pipeline(pipeline)) and not Settings().mlflow_uri:
             raise ServiceError("expected a registry to register in, got none; run `thorax up` first") from error
     return home
 
@@ -159,12 +172,56 @@ def _arguments(
         "recipe": recipe,
         "labels": labels,
         "name": name,
-        "size": max(config.input.size, SMALLEST_SIDE),
+        "size": _packed_side(config),
+        "subject": config.subject,
         "seed": seed,
         "keep_split": keep_split,
         "overrides": overrides,
         "trigger": trigger,
     }
+
+
+def _packed_side(config: "TrainConfig") -> int:
+    """Return the side to pack images at; 0, the layout's own, where the recipe adds a border to smaller ones."""
+    if config.subject == "radiograph":
+        return max(config.input.size, SMALLEST_SIDE)
+    return 0 if config.input.fit == "pad" else config.input.size
+
+
+def _for_pipeline(pipeline: str, arguments: dict[str, Any], own: list[str]) -> dict[str, Any]:
+    """Leave out what this pipeline does not know and nobody chose; add what is its own."""
+    from imaging.recipes.overrides import parse_overrides
+    from pipelines.compilation import find_pipeline, parameters
+
+    known = parameters(find_pipeline(pipeline))
+    nobody_chose = {"trigger": "manual", "keep_split": False, "subject": "radiograph"}
+    kept = {name: value for name, value in arguments.items() if name in known or value != nobody_chose.get(name)}
+    given = parse_overrides(own)
+    if isinstance(given.get("space"), str):
+        from imaging.tuning.space import described, parse_space
+
+        given["space"] = described(parse_space([given["space"]]))
+    return {**kept, **given}
+
+
+def _found(result: "RunResult") -> str:
+    """Return what a pipeline without gates found out: the best settings, or the figures over the folds."""
+    search, folds = result.artifact("choose-settings", "search"), result.artifact("summarise-folds", "summary")
+    if search is not None:
+        best = json.loads((search / "trials.json").read_text())["best"]
+        return f"trial {best['number']}: {best['value']:.4f}\n{best['set']}\n{search / 'search.png'}"
+    if folds is not None:
+        overall = json.loads((folds / "cross_validation.json").read_text())["overall"]
+        lines = [f"{name:<20} {_spread(one)}" for name, one in overall.items()]
+        return "\n".join([*lines, str(folds / "cross_validation.html")])
+    return ""
+
+
+def _spread(one: dict[str, Any]) -> str:
+    mean, std, pooled = one["mean"], one["std"], one["pooled"]
+    of_folds = "-" if mean is None else f"{mean:.3f} +- {std:.3f}"
+    interval = "" if pooled["low"] is None else f" ({pooled['low']:.3f}-{pooled['high']:.3f})"
+    return f"{of_folds}   pooled {_figure(pooled['value'])}{interval}"
 
 
 def _tell_end(result: "RunResult") -> None:
@@ -174,8 +231,15 @@ def _tell_end(result: "RunResult") -> None:
             say(f"{step.name} failed: {step.error}".replace("[", r"\["))
             say(f"its log: {result.run_dir / 'logs' / f'{step.name}.log'}")
     if result.passed and result.version:
-        say(f"registered chest-xray version {result.version} as challenger")
+        say(f"registered {_registered_model(result)} version {result.version} as challenger")
     say(f"run {result.run_dir.name}: {_end(result)}, {result.seconds:.1f} s, kept in {result.run_dir}")
+
+
+def _registered_model(result: "RunResult") -> str:
+    """Return the name that the run's package is registered under."""
+    package = result.artifact("package-model", "package")
+    info = package / "model.json" if package else None
+    return str(json.loads(info.read_text())["name"]) if info and info.is_file() else "model"
 
 
 def _end(result: "RunResult") -> str:
@@ -187,7 +251,8 @@ def _gates_table(report: dict[str, Any]) -> "Table":
 
     table = Table("gate", "answer", "figure", "bound", "reason", box=None, pad_edge=False)
     for row in report["results"]:
-        answer = "[green]passed[/]" if row["passed"] else "[red]FAILED[/]"
+        applies = row.get("applies", True)
+        answer = "[green]passed[/]" if row["passed"] else "[red]FAILED[/]" if applies else "not applicable"
         table.add_row(row["gate"], answer, _figure(row["figure"]), _figure(row["bound"]), str(row["reason"]))
     return table
 
