@@ -17,15 +17,34 @@ GATES = [
     {"gate": "split_overlap", "passed": True, "figure": 0, "bound": 0, "reason": "none"},
 ]
 
+NOT_ASKED = {
+    "gate": "subgroup_gap",
+    "passed": False,
+    "applies": False,
+    "figure": None,
+    "bound": 0.05,
+    "reason": "not applicable to a picture",
+}
+
 
 def write_folders(
-    root: Path, *, weights: bytes = b"weights", passed: bool = True, champion: str = ""
+    root: Path,
+    *,
+    weights: bytes = b"weights",
+    passed: bool = True,
+    champion: str = "",
+    name: str = "chest-xray",
+    not_applicable: bool = False,
 ) -> tuple[Path, Path, Path]:
-    """Return a package, an evaluation and a gates folder under `root`; `champion` is the digest compared with."""
+    """Return a package of the registered model `name`, an evaluation and a gates folder under `root`.
+
+    `champion` is the digest compared with; `not_applicable` adds a gate that was not asked.
+    """
     package, evaluation, gates = (root / name for name in ("package", "evaluation", "gates"))
     for folder in (package, evaluation, gates):
         folder.mkdir(parents=True)
     info = ModelInfo(
+        name=name,
         recipe="tiny",
         architecture="mobilenet_v2",
         classes=("normal", "pneumonia", "covid"),
@@ -45,6 +64,8 @@ def write_folders(
     (evaluation / "evaluation.html").write_text("<html></html>")
     (evaluation / "predictions.parquet").write_bytes(b"rows")
     results = [{**gate, "passed": passed} for gate in GATES]
+    if not_applicable:
+        results.append({**NOT_ASKED})
     report = {
         "results": results,
         "passed": passed,

@@ -175,6 +175,56 @@ def test_a_version_that_is_not_there_is_refused_with_those_there_are(registry: R
         registry.get("99")
 
 
+def test_a_model_of_another_name_has_versions_aliases_and_a_champion_of_its_own(
+    registry: Registry, tmp_path: Path
+) -> None:
+    digits = Registry.from_settings(registry._settings, "lenet5-mnist")
+    before = [(info.version, info.aliases) for info in registry.versions()]
+    folders = write_folders(tmp_path, weights=b"20", name="lenet5-mnist", not_applicable=True)
+    version = digits.register(*folders, **ABOUT)
+    digits.set_alias(version, "champion")
+
+    assert [(info.version, info.aliases) for info in registry.versions()] == before
+    assert digits.by_alias("champion").version == version
+    assert "| subgroup_gap | not applicable | - | 0.05 |" in digits.get(version).description
+    assert package_digest(digits.download(version, tmp_path / "fetched")) == package_digest(folders[0])
+
+
+def test_a_package_is_registered_under_its_own_name_only(registry: Registry, tmp_path: Path) -> None:
+    folders = write_folders(tmp_path, weights=b"21", name="lenet5-mnist")
+    with pytest.raises(GateFailureError, match="expected a package of chest-xray, got one of lenet5-mnist"):
+        registry.register(*folders, **ABOUT)
+
+
+def test_what_is_served_is_not_registered_with_a_gate_that_was_not_asked(registry: Registry, tmp_path: Path) -> None:
+    with pytest.raises(GateFailureError, match="did not"):
+        registry.register(*write_folders(tmp_path, weights=b"22", not_applicable=True), **ABOUT)
+
+
+def test_event_files_and_every_figure_of_an_epoch_are_in_the_run(registry: Registry, tmp_path: Path) -> None:
+    package, evaluation, gates = write_folders(tmp_path, weights=b"23", name="lenet5-cnn")
+    epoch = {"epoch": 1, "train_accuracy": 0.5, "images_per_s": 812.5, "data_share": 0.01, "stage": "all"}
+    (package / "curves.json").write_text(json.dumps({"epochs": [epoch]}))
+    (package / "tensorboard").mkdir()
+    (package / "tensorboard" / "events.out.tfevents.1").write_bytes(b"events")
+    report = json.loads((gates / "gates.json").read_text())
+    digits = Registry.from_settings(registry._settings, "lenet5-cnn")
+    (gates / "gates.json").write_text(json.dumps({**report, "package_digest": package_digest(package)}))
+    run_id = digits.get(digits.register(package, evaluation, gates, **ABOUT)).run_id
+    with signed_in(registry._settings) as client:
+        run = client.get_run(run_id)
+        files = [file.path for file in client.list_artifacts(run_id, "tensorboard")]
+        profile = json.loads(run.inputs.dataset_inputs[0].dataset.profile)
+
+    assert files == ["tensorboard/events.out.tfevents.1"]
+    assert {name: run.data.metrics[name] for name in ("train_accuracy", "images_per_s", "data_share")} == {
+        "train_accuracy": 0.5,
+        "images_per_s": 812.5,
+        "data_share": 0.01,
+    }
+    assert (profile["subject"], profile["size"], profile["channels"]) == ("radiograph", 32, 1)
+
+
 def test_a_run_that_a_kill_left_open_is_closed_by_the_next_registration(registry: Registry, tmp_path: Path) -> None:
     folders = write_folders(tmp_path, weights=b"10")
     with signed_in(registry._settings) as client:
