@@ -153,7 +153,7 @@ class StageLoop:
         total, normaliser = summed_loss(logits, self.val_labels, plain, self.weights)
         loss = float(total / normaliser)
         check_validation_loss(loss, self.stage.name, run.stage_epoch + 1)
-        return validation_figures(logits, self.val_labels, loss)
+        return run.world.agreed(validation_figures(logits, self.val_labels, loss))
 
     def measured_weights(self) -> contextlib.AbstractContextManager[None]:
         """Let the network have the weights that are validated and kept: the moving average, if there is one."""
@@ -195,12 +195,14 @@ class StageLoop:
         )
 
     def _attempt(self, size: int) -> None:
-        """Run one step of `size` images forward and back, and leave every weight as it is."""
+        """Run this process's share of a step of `size` images forward and back, and leave every weight as it is."""
+        self.learner = self.network  # the other processes wait in the step that failed
         self.run.model.zero_grad(set_to_none=True)
+        size = -(-size // self.run.world.size)
         plan = Plan.in_order(size, size, self.run.device)
         generator = torch.Generator().manual_seed(0)
         (values,) = islice(self.seen.batches(plan, changes=self.changes, generator=generator), 1)
-        with autocast(self.run.device, self.config):
+        with self.run.world.apart(self.run.model), autocast(self.run.device, self.config):
             outputs = self.network(values)
         total, normaliser = summed_loss(outputs, self.labels[plan.on_device[0]], self.config, self.weights)
         (total / normaliser).backward()

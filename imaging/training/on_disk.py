@@ -69,8 +69,10 @@ def train_on_disk(
     dataset, split = load_dataset(dataset_path), Split.load(split_file)
     with joined() as world:
         run, initial_weights = _new_run(config, dataset, split, settings, world)
-        folder = settings.home / "checkpoints" / _key(config, dataset, split, initial_weights)
+        key = _key(config, dataset, split, initial_weights)
+        folder = settings.home / "checkpoints" / key
         _restore(folder / "run.safetensors", run)
+        _check_same_start(run, key, folder)
         _follow(train(run, on_progress=on_progress), run, folder / "run.safetensors", on_epoch, checkpoint_every_s)
     if run.best is None:
         raise ConfigurationError("the recipe has no epoch to train")
@@ -168,6 +170,19 @@ def _restore(path: Path, run: TrainingRun) -> None:
         logger.warning("the checkpoint %s cannot be used: training starts anew", path.parent.name)
         return
     logger.info("training goes on after epoch %d from checkpoint %s", len(run.history), path.parent.name)
+
+
+def _check_same_start(run: TrainingRun, key: str, folder: Path) -> None:
+    """Let no process begin before all have the same beginning: also, none writes before all have read.
+
+    Raises:
+        ConfigurationError: when they have not.
+    """
+    if not run.world.all_have(f"{key} {run.stage_index} {[result.model_dump_json() for result in run.history]}"):
+        raise ConfigurationError(
+            f"the processes do not start alike: {folder.parent.resolve()}, the dataset version, the split and the "
+            "initial weights must be the same files for all of them"
+        )
 
 
 def _key(config: TrainConfig, dataset: Dataset, split: Split, initial_weights: str) -> str:
