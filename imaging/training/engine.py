@@ -12,7 +12,7 @@ from imaging.config import Stage, TrainConfig
 from imaging.errors import DataError, EmptyDatasetError
 from imaging.training.average import WeightAverage
 from imaging.training.batches import PackedImages, place
-from imaging.training.features import FrozenFeatures
+from imaging.training.features import FrozenFeatures, Look
 from imaging.training.loop import OnProgress, StageLoop
 from imaging.training.losses import class_weights
 from imaging.training.numerics import algorithms
@@ -114,9 +114,11 @@ class TrainingRun:
         """Return the coming epoch's own seed, so that a resumed run draws the same numbers."""
         return _seed(self.config.seed, self.stage_index, self.stage_epoch)
 
-    def views_seed(self) -> int:
-        """Return the seed of the stage's augmented views."""
-        return _seed(self.config.seed, self.stage_index, -1)
+    def look(self, stage: Stage) -> Look:
+        """Return how a stage looks at the training images; stages that augment alike share their views."""
+        if not stage.augment:
+            return Look()
+        return Look(changes=self.config.augment, views=stage.views, seed=_seed(self.config.seed, -1, -1))
 
 
 def train(
@@ -151,25 +153,34 @@ def train(
     with algorithms(device, config):
         while run.stage_index < len(run.stages):
             if not run.stage_is_over():
+                _look(run, seen, seen_val, depths=depths[run.stage_index :])
                 depth = depths[run.stage_index]
-                _look(run, seen, seen_val, depth=depth, shared=shared_depth(depths[run.stage_index :]))
                 loop = StageLoop(run, seen, seen_val, weights=weights, depth=depth, on_progress=on_progress)
             while not run.stage_is_over():
                 yield _epoch(run, loop)
             run.next_stage()
 
 
-def _look(run: TrainingRun, seen: FrozenFeatures, seen_val: FrozenFeatures, *, depth: int, shared: int) -> None:
-    """Let both parts be seen through the stage's frozen blocks, kept where they cannot change."""
-    stage = run.stages[run.stage_index]
-    changes = run.config.augment if stage.augment else None
-    for features, changed in ((seen, changes), (seen_val, None)):
-        if depth == 0:
-            features.forget()
-        elif changed is None:
-            features.keep(shared)
-    seen.start_stage(depth, changes=changes, views=stage.views, seed=run.views_seed())
-    seen_val.start_stage(depth)
+def _look(run: TrainingRun, seen: FrozenFeatures, seen_val: FrozenFeatures, *, depths: list[int]) -> None:
+    """Let both parts be seen through the stage's frozen blocks, kept where they cannot change.
+
+    Args:
+        run: At the stage.
+        seen: The training images.
+        seen_val: The validation images.
+        depths: How many blocks are frozen in this stage and in each that follows.
+    """
+    looks = [run.look(stage) for stage in run.stages[run.stage_index :]]
+    same = next((place for place, look in enumerate(looks) if look != looks[0]), len(looks))
+    plain = Look()
+    if depths[0] == 0:
+        seen.forget()
+        seen_val.forget()
+    else:
+        seen.keep(shared_depth(depths[:same]), looks[0])
+        seen_val.keep(shared_depth(depths), plain)
+    seen.start_stage(depths[0], looks[0])
+    seen_val.start_stage(depths[0], plain)
 
 
 def _epoch(run: TrainingRun, loop: StageLoop) -> EpochResult:

@@ -5,6 +5,7 @@ epoch. For a recipe that trains only a head, that is most of the work of trainin
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +20,21 @@ KEPT_BYTES = 2 * 2**30
 """Features are kept up to this many bytes for each of the training and validation images."""
 CHUNK = 64
 """Images in one pass of the frozen blocks."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Look:
+    """How a stage looks at its images.
+
+    Attributes:
+        changes: Its augmentation, if it has one.
+        views: How many views of every image may be kept: 1 without augmentation, as many as the stage asks for with.
+        seed: Of the kept views.
+    """
+
+    changes: AugmentConfig | None = None
+    views: int = 1
+    seed: int = 0
 
 
 class FrozenFeatures:
@@ -49,6 +65,7 @@ class FrozenFeatures:
         self._limit_bytes = limit_bytes
         self._kept: Tensor | None = None
         self._kept_depth = 0
+        self._kept_look: Look | None = None
         self._stage: Tensor | None = None
         self._depth = 0
 
@@ -57,35 +74,25 @@ class FrozenFeatures:
         """Seconds that the loop has waited for images."""
         return self._images.waited_s
 
-    def keep(self, depth: int) -> None:
-        """Compute and keep the output of the first `depth` blocks for the stages to come."""
-        if depth and self._kept is None and self._fits(depth):
-            self._kept = self._compute(depth)
-            self._kept_depth = depth
+    def keep(self, depth: int, look: Look) -> None:
+        """Compute and keep what comes out of the first `depth` blocks, for the stages to come that look so."""
+        if depth and self._kept_look != look and look.views and self._fits(depth, look.views):
+            self._kept, self._kept_depth, self._kept_look = self._compute(depth, look), depth, look
 
     def forget(self) -> None:
         """Drop everything kept, because the first blocks are going to change."""
-        self._kept, self._kept_depth, self._stage = None, 0, None
+        self._kept, self._kept_depth, self._kept_look, self._stage = None, 0, None, None
 
-    def start_stage(self, depth: int, *, changes: AugmentConfig | None = None, views: int = 0, seed: int = 0) -> None:
-        """Set the depth at which `batches` gives features, and compute what can be kept.
-
-        Args:
-            depth: How many blocks are frozen.
-            changes: The stage's augmentation, if it has one.
-            views: How many augmented views to keep of every image; 0 keeps none.
-            seed: Of the views.
-        """
+    def start_stage(self, depth: int, look: Look) -> None:
+        """Set the depth at which `batches` gives features and how it looks at images; compute what can be kept."""
         self._depth = depth
         self._stage = None
-        if not depth:
+        if not depth or not look.views:
             return
-        if changes is None and self._fits(depth):
-            kept = self._kept if self._kept_depth == depth else None
-            self._stage = (self._compute(depth) if kept is None else kept).unsqueeze(0)
-        elif changes is not None and views and self._fits(depth, views):
-            generator = torch.Generator().manual_seed(seed)
-            self._stage = torch.stack([self._compute(depth, changes, generator) for _ in range(views)])
+        if self._kept_look == look and self._kept_depth == depth:
+            self._stage = self._kept
+        elif self._fits(depth, look.views):
+            self._stage = self._compute(depth, look)
 
     def batches(
         self, plan: Plan, *, changes: AugmentConfig | None = None, generator: torch.Generator | None = None
@@ -114,23 +121,28 @@ class FrozenFeatures:
             values = block(values)
         return pool(self._model, values) if depth == len(self._blocks) else values
 
-    def _compute(
-        self, depth: int, changes: AugmentConfig | None = None, generator: torch.Generator | None = None
-    ) -> Tensor:
-        """Run all images up to `depth`; those that are not augmented, from what is kept on the way."""
+    def _compute(self, depth: int, look: Look) -> Tensor:
+        """Run all views of all images up to `depth`, from what is kept on the way: (views, N, ...)."""
         self._to_eval(depth)
+        if self._kept is not None and self._kept_look == look and self._kept_depth <= depth:
+            start = self._kept_depth
+            return torch.stack(
+                [torch.cat([self._run(part, start, depth) for part in view.split(CHUNK)]) for view in self._kept]
+            )
+        generator = torch.Generator().manual_seed(look.seed)
         plan = Plan.in_order(len(self._images), CHUNK, self._device)
-        if changes is None and self._kept is not None and self._kept_depth <= depth:
-            return torch.cat([self._run(self._kept[places], self._kept_depth, depth) for places in plan.on_device])
-        parts = []
-        for images in self._images.batches(plan):
-            unit = to_unit(images, self._config)
-            if changes is not None:
-                unit = augment(unit, changes, generator)
-            parts.append(self._run(normalise(unit, self._config), 0, depth))
-        return torch.cat(parts)
+        views = []
+        for _ in range(look.views):
+            parts = []
+            for images in self._images.batches(plan):
+                unit = to_unit(images, self._config)
+                if look.changes is not None:
+                    unit = augment(unit, look.changes, generator)
+                parts.append(self._run(normalise(unit, self._config), 0, depth))
+            views.append(torch.cat(parts))
+        return torch.stack(views)
 
-    def _fits(self, depth: int, views: int = 1) -> bool:
+    def _fits(self, depth: int, views: int) -> bool:
         """Say whether the features of all images may be kept, from those of the first."""
         self._to_eval(depth)
         (image,) = self._images.batches(Plan.in_order(1, 1, self._device))
