@@ -9,7 +9,7 @@ from typing import Any
 
 import typer
 
-from thorax.commands import audit, data, demo, models, monitor, pipelines, predict, recipes, stack, train, tune
+from thorax.commands import audit, data, demo, explain, models, monitor, pipelines, predict, recipes, stack, train, tune
 
 app = typer.Typer(
     name="thorax",
@@ -24,6 +24,7 @@ GROUPS = {
     "recipes": recipes.app,
     "pipelines": pipelines.app,
     "models": models.app,
+    "explain": explain.app,
     "monitor": monitor.app,
     "audit": audit.app,
 }

@@ -1,6 +1,16 @@
-"""Why a network answered so: heat maps over the radiograph, and the picture that shows them."""
+"""Why a network answered so, and what it looks for: heat maps over an image, its first filters and feature maps."""
 
+from imaging.explain.filters import FirstLayer, filters_png, first_layer, maps_png
 from imaging.explain.grad_cam import METHODS, grad_cam, heat_maps
 from imaging.explain.overlay import overlay_png
 
-__all__ = ["METHODS", "grad_cam", "heat_maps", "overlay_png"]
+__all__ = [
+    "METHODS",
+    "FirstLayer",
+    "filters_png",
+    "first_layer",
+    "grad_cam",
+    "heat_maps",
+    "maps_png",
+    "overlay_png",
+]

@@ -109,16 +109,17 @@ def _published(model: nn.Module, layout: Layout, outputs: int, dropout: float) -
 def _small(
     model: nn.Module, architecture: str, layout: Layout, head: str, outputs: int, dropout: float, size: int
 ) -> nn.Sequential:
-    pooling: nn.Module | None = GlobalAverage()
-    if head == "flatten_256":
-        pooling = None if _keeps_a_grid(model) else nn.Flatten()
-    if layout.known and layout.feature_depth == len(layout.blocks):
-        if pooling is not None:
-            _set_pooling(model, pooling)
-    elif head == "flatten_256":
+    place = next((name for name in ("pool", "avgpool") if isinstance(getattr(model, name, None), nn.Module)), "")
+    has_map = layout.known and layout.feature_depth == len(layout.blocks)
+    if head == "flatten_256" and not (has_map and place):
         raise ConfigurationError(
             f"{architecture} has no feature map that a head could flatten; heads it can have: plain, pooled_256"
         )
+    if has_map and place and not (head == "flatten_256" and _keeps_a_grid(model)):
+        # whatever torchvision's `avgpool` gives is flattened behind it
+        flat: nn.Module = nn.Flatten() if place == "pool" else nn.Identity()
+        average: nn.Module = GlobalAverage() if place == "pool" else nn.AdaptiveAvgPool2d(1)
+        setattr(model, place, flat if head == "flatten_256" else average)
     features = _features(model, size)
     if head == "flatten_256":
         layers = [nn.Flatten(), nn.Linear(features, UNITS), nn.ReLU(), nn.Dropout(dropout)]
@@ -137,14 +138,6 @@ def _keeps_a_grid(model: nn.Module) -> bool:
     """Say whether the network's own pooling leaves a grid of one size, whatever the input's."""
     own = getattr(model, "avgpool", None)
     return isinstance(own, nn.AdaptiveAvgPool2d) and own.output_size not in (1, (1, 1))
-
-
-def _set_pooling(model: nn.Module, pooling: nn.Module) -> None:
-    """Pool otherwise. Whatever torchvision's `avgpool` gives is flattened behind it."""
-    if isinstance(getattr(model, "pool", None), nn.Module):
-        model.pool = pooling
-    else:
-        model.avgpool = nn.AdaptiveAvgPool2d(1) if isinstance(pooling, GlobalAverage) else nn.Identity()
 
 
 @torch.no_grad()

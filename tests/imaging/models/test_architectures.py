@@ -176,6 +176,7 @@ def test_an_unknown_architecture_is_told_which_there_are() -> None:
         ("resnet18", {"channels": 2}, "channels can be 1 or 3, got 2"),
         ("resnet18", {"head": "wide"}, "no head 'wide'; there are: plain, pooled_256, flatten_256"),
         ("regnet_y_400mf", {"head": "flatten_256"}, "no feature map .*heads it can have: plain, pooled_256"),
+        ("densenet169", {"head": "flatten_256"}, "no feature map .*heads it can have: plain, pooled_256"),
         ("resnet18", {"single_logit": True}, "one logit tells 2 classes apart, got 3"),
         ("resnet18", {"auxiliary": True}, "no auxiliary heads; those that have: googlenet, inception_v3, googlenet_"),
         ("inception_v3", {"auxiliary": True, "size": 224}, "need an input of at least 299 px, got 224"),
