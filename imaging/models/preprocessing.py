@@ -3,6 +3,8 @@
 Every step works on whole batches on their device, gives the same bits every time, and treats each image by itself.
 """
 
+import functools
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -74,10 +76,17 @@ def normalise(unit: Tensor, config: InputConfig) -> Tensor:
             "the recipe reads grey images and the dataset has colour ones; "
             "set input.channels to 3 with three means and stds, or ingest the images as grey"
         )
-    std = torch.tensor(config.std, dtype=torch.float32, device=unit.device)
-    mean = torch.tensor(config.mean, dtype=torch.float32, device=unit.device)
+    offset, factor = _offset_and_factor(config.mean, config.std, unit.device)
     # written channel by channel next to each other: the permuted view is channels-last without a copy
-    return torch.addcmul(-mean / std, unit.permute(0, 2, 3, 1), 1.0 / std).permute(0, 3, 1, 2)
+    return torch.addcmul(offset, unit.permute(0, 2, 3, 1), factor).permute(0, 3, 1, 2)
+
+
+@functools.lru_cache(maxsize=64)
+def _offset_and_factor(mean: tuple[float, ...], std: tuple[float, ...], device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return -mean / std and 1 / std; kept, because a GPU is waited for whenever numbers are brought to it."""
+    with torch.inference_mode(False):
+        means, stds = (torch.tensor(values, dtype=torch.float32, device=device) for values in (mean, std))
+        return -means / stds, 1.0 / stds
 
 
 def toned(images: Tensor, tone: str) -> Tensor:

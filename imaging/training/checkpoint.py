@@ -61,18 +61,28 @@ def restore_checkpoint(path: Path, run: TrainingRun) -> None:
         position = json.loads(metadata["position"])
         history = [EpochResult.model_validate(result) for result in position["history"]]
         best = None if position["best"] is None else EpochResult.model_validate(position["best"])
-        run.model.load_state_dict(_part(tensors, "model/"))
-    except (OSError, SafetensorError, RuntimeError, KeyError, ValueError) as error:
+        stage_index, stage_epoch = int(position["stage_index"]), int(position["stage_epoch"])
+        averages = _part(tensors, "average/")
+        saved = SavedStage(
+            optimizer=_optimizer_part(tensors),
+            scaler=position["scaler"],
+            average=[averages[str(index)] for index in range(len(averages))],
+            average_steps=int(position["average_steps"]),
+        )
+        weights = _part(tensors, "model/")
+        _check_fits(run, weights)
+    except (OSError, SafetensorError, RuntimeError, KeyError, ValueError, TypeError) as error:
         raise DataError("the checkpoint is damaged or of another network") from error
-    run.stage_index, run.stage_epoch = position["stage_index"], position["stage_epoch"]
+    run.model.load_state_dict(weights)
+    run.stage_index, run.stage_epoch, run.saved = stage_index, stage_epoch, saved
     run.history, run.best, run.best_state = history, best, _part(tensors, "best/")
-    averages = _part(tensors, "average/")
-    run.saved = SavedStage(
-        optimizer=_optimizer_part(tensors),
-        scaler=position["scaler"],
-        average=[averages[str(index)] for index in range(len(averages))],
-        average_steps=position["average_steps"],
-    )
+
+
+def _check_fits(run: TrainingRun, weights: dict[str, Tensor]) -> None:
+    """Raise ValueError unless `weights` are of the run's network, before any of them is put in."""
+    shapes = {name: value.shape for name, value in run.model.state_dict().items()}
+    if shapes != {name: value.shape for name, value in weights.items()}:
+        raise ValueError("names or shapes of weights differ")
 
 
 def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

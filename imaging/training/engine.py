@@ -15,7 +15,7 @@ from imaging.training.batches import PackedImages, place
 from imaging.training.features import FrozenFeatures, Look
 from imaging.training.loop import OnProgress, StageLoop
 from imaging.training.losses import class_weights
-from imaging.training.numerics import algorithms
+from imaging.training.numerics import algorithms, autocast
 from imaging.training.optimizers import OptimizerState
 from imaging.training.results import EpochResult, is_better
 from imaging.training.share import ALONE, World
@@ -144,8 +144,10 @@ def train(
     run.model = run.world.share_norms(run.model)
     run.model.to(device).to(memory_format=torch.channels_last)
     images, val_images = place([data.train_images, data.val_images], device, limit_bytes=resident_bytes)
-    seen = FrozenFeatures(run.model, images, config.input, device=device)
-    seen_val = FrozenFeatures(run.model, val_images, config.input, device=device)
+    seen, seen_val = (
+        FrozenFeatures(run.model, part, config.input, device=device, precision=lambda: autocast(device, config))
+        for part in (images, val_images)
+    )
     weights = class_weights(data.train_labels, len(data.classes), config)
     weights = None if weights is None else weights.to(device)
     depths = [frozen_depth(run.model, config.architecture, stage) for stage in run.stages]

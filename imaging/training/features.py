@@ -4,7 +4,8 @@ A stage that augments keeps several augmented views of every image: one forward 
 epoch. For a recipe that trains only a head, that is most of the work of training.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -45,6 +46,7 @@ class FrozenFeatures:
         images: On the device, or read ahead to it.
         config: How images become inputs.
         device: Where the network is.
+        precision: The context in which the frozen blocks run.
         limit_bytes: The most to keep; above it, blocks run again for every batch.
     """
 
@@ -55,6 +57,7 @@ class FrozenFeatures:
         config: InputConfig,
         *,
         device: torch.device,
+        precision: Callable[[], AbstractContextManager[object]] = nullcontext,
         limit_bytes: int = KEPT_BYTES,
     ) -> None:
         self._model = model
@@ -62,6 +65,7 @@ class FrozenFeatures:
         self._images = images
         self._config = config
         self._device = device
+        self._precision = precision
         self._limit_bytes = limit_bytes
         self._kept: Tensor | None = None
         self._kept_depth = 0
@@ -106,7 +110,8 @@ class FrozenFeatures:
         """
         if self._stage is not None:
             for chosen, total, share in zip(plan.on_device, plan.totals, plan.shares, strict=True):
-                view = torch.randint(len(self._stage), (total,), generator=generator)[share].to(self._device)
+                view = torch.randint(len(self._stage), (total,), generator=generator)[share]
+                view = view.to(self._device, non_blocking=True)
                 yield _channels_last(self._stage[view, chosen])
             return
         for images, total, share in zip(self._images.batches(plan), plan.totals, plan.shares, strict=True):
@@ -117,9 +122,10 @@ class FrozenFeatures:
 
     @torch.no_grad()
     def _run(self, values: Tensor, start: int, depth: int) -> Tensor:
-        for block in self._blocks[start:depth]:
-            values = block(values)
-        return pool(self._model, values) if depth == len(self._blocks) else values
+        with self._precision():
+            for block in self._blocks[start:depth]:
+                values = block(values)
+            return pool(self._model, values) if depth == len(self._blocks) else values
 
     def _compute(self, depth: int, look: Look) -> Tensor:
         """Run all views of all images up to `depth`, from what is kept on the way: (views, N, ...)."""

@@ -18,7 +18,7 @@ from imaging.training.numerics import autocast, grad_scaler
 from imaging.training.optimizers import build_optimizer, restore_optimizer_state, set_rate
 from imaging.training.results import Progress, validation_figures
 from imaging.training.sampling import epoch_order, global_batches
-from imaging.training.stages import freeze, rate_factor, training_mode
+from imaging.training.stages import check_batch_norm, freeze, rate_factor, training_mode
 from imaging.training.watch import LossWatch, check_validation_loss, memory_advice
 
 if TYPE_CHECKING:
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 OnProgress = Callable[[Progress], None]
 PROGRESS_EVERY_S = 0.25
-VALIDATION_BATCH = 256
+VALIDATION_BATCHES, MOST_AT_ONCE = 4, 256
+"""Without gradients so many batches need no more memory than one with; and images validated at once, at most."""
 
 
 class StageLoop:
@@ -54,6 +55,7 @@ class StageLoop:
         self.run, self.stage, self.config = run, run.stages[run.stage_index], run.config
         self.seen, self.seen_val, self.weights, self.depth = seen, seen_val, weights, depth
         self.on_progress = on_progress
+        self.figures = run.stage_figures()
         self.changes = self.config.augment if self.stage.augment else None
         self.labels = run.data.train_labels.to(run.device)
         self.val_labels = run.data.val_labels.to(run.device)
@@ -83,6 +85,7 @@ class StageLoop:
             TrainingDivergedError: a loss is not finite. TrainingMemoryError: a batch does not fit.
         """
         run, seed = self.run, self.run.epoch_seed()
+        self.figures = run.stage_figures()
         generator = torch.Generator().manual_seed(seed)
         order = epoch_order(
             run.data.train_labels, classes=len(run.data.classes), config=self.config, generator=generator
@@ -90,6 +93,7 @@ class StageLoop:
         batches = global_batches(order, self.config.batch_size, drop_last=self.config.compile != "none")
         plan = Plan.of(batches, run.device, run.world)
         training_mode(run.model, self.depth)
+        check_batch_norm(run.model, min(plan.totals))
         watch = LossWatch(run.device, lambda step: self._describe(step, len(batches), batches[step]))
         correct = torch.zeros((), device=run.device, dtype=torch.int64)
         started, waited, done = time.perf_counter(), self.seen.waited_s, 0
@@ -141,7 +145,8 @@ class StageLoop:
         """
         run = self.run
         run.model.eval()
-        plan = Plan.in_order(len(self.val_labels), VALIDATION_BATCH, run.device, run.world)
+        size = min(MOST_AT_ONCE, VALIDATION_BATCHES * self.config.batch_size)
+        plan = Plan.in_order(len(self.val_labels), size, run.device, run.world)
         with torch.no_grad(), autocast(run.device, self.config):
             logits = torch.cat(
                 [
@@ -161,7 +166,7 @@ class StageLoop:
 
     def _rate(self, progress: float) -> float:
         """Return the share of the full rate at `progress` (0-1) of this epoch."""
-        return rate_factor(self.stage, (self.run.stage_epoch + progress) / self.stage.epochs, self.run.stage_figures())
+        return rate_factor(self.stage, (self.run.stage_epoch + progress) / self.stage.epochs, self.figures)
 
     def end_rate(self) -> float:
         """Return the head's rate at the end of the epoch."""
@@ -198,7 +203,7 @@ class StageLoop:
         """Run this process's share of a step of `size` images forward and back, and leave every weight as it is."""
         self.learner = self.network  # the other processes wait in the step that failed
         self.run.model.zero_grad(set_to_none=True)
-        size = -(-size // self.run.world.size)
+        size = min(-(-size // self.run.world.size), len(self.labels))
         plan = Plan.in_order(size, size, self.run.device)
         generator = torch.Generator().manual_seed(0)
         (values,) = islice(self.seen.batches(plan, changes=self.changes, generator=generator), 1)

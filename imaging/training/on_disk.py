@@ -11,12 +11,12 @@ import torch
 
 import imaging
 from imaging import atomic
-from imaging.config import Floors, TrainConfig
+from imaging.config import TrainConfig
 from imaging.data.dataset import Dataset, load_dataset
 from imaging.data.splits import Split
-from imaging.errors import ConfigurationError, DataError
+from imaging.errors import ConfigurationError, DataError, ThoraxError
 from imaging.models.architectures import build_model, check_input_size
-from imaging.models.directory import ModelInfo, save_model
+from imaging.models.directory import ModelInfo, describe_model, save_model
 from imaging.models.weights import initialise
 from imaging.settings import Settings
 from imaging.training.batches import PackedImages
@@ -98,19 +98,25 @@ def _follow(
     on_epoch: Callable[[EpochResult], None] | None,
     checkpoint_every_s: float,
 ) -> None:
-    """Go through the epochs, telling and saving each; one that is not saved at once is when the run is stopped."""
-    saved, unsaved = time.monotonic(), b""
+    """Go through the epochs, telling and saving each; one that is not saved at once is when the run ends early.
+
+    What is not written is kept in memory, as often as that takes a twentieth of the time.
+    """
+    saved, unsaved, keep_at = time.monotonic(), b"", 0.0
     try:
         for result in epochs:
             if not run.world.is_first:
                 continue
-            unsaved = checkpoint_bytes(run)
+            started = time.monotonic()
+            if started >= min(keep_at, saved + checkpoint_every_s):
+                unsaved = checkpoint_bytes(run)
+                keep_at = time.monotonic() + 20 * (time.monotonic() - started)
             if on_epoch is not None:
                 on_epoch(result)
-            if time.monotonic() - saved >= checkpoint_every_s:
+            if unsaved and time.monotonic() - saved >= checkpoint_every_s:
                 atomic.write_bytes(path, unsaved)
                 saved, unsaved = time.monotonic(), b""
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, ThoraxError):
         if unsaved:
             atomic.write_bytes(path, unsaved)
         raise
@@ -133,7 +139,7 @@ def _new_run(
             single_logit=config.loss == "binary",
             auxiliary=config.auxiliary_weight > 0,
         )
-        initial_weights = initialise(model, config.architecture, settings, pretrained=config.pretrained)
+        initial_weights = initialise(model, config.architecture, settings, pretrained=config.pretrained, fed=config.input)
     device = torch.device("cuda", torch.cuda.current_device()) if torch.cuda.is_available() else torch.device("cpu")
     stages = planned_stages(config, initial_weights)
     if stages != config.stages:
@@ -191,24 +197,12 @@ def _key(config: TrainConfig, dataset: Dataset, split: Split, initial_weights: s
     return hashlib.sha256(parts.encode()).hexdigest()[:16]
 
 
-def critical_classes(classes: tuple[str, ...], floors: Floors) -> tuple[str, ...]:
-    """Return the classes whose miss is the costly mistake: where `normal` is one of `classes`, all others.
-
-    Elsewhere those that the recipe bounds, or all where it bounds none of them.
-    """
-    if "normal" in classes:
-        return tuple(name for name in classes if name != "normal")
-    return tuple(name for name in classes if name in floors.sensitivity_lower) or classes
-
-
 def _describe(config: TrainConfig, dataset: Dataset, split: Split, initial_weights: str) -> ModelInfo:
-    return ModelInfo(
-        recipe=config.name,
-        architecture=config.architecture,
-        classes=dataset.classes,
-        input=config.input,
+    return describe_model(
+        config,
+        dataset.classes,
         packed_size=dataset.size,
-        critical_classes=critical_classes(dataset.classes, config.floors),
+        packed_channels=dataset.channels,
         initial_weights=initial_weights,
         digests={
             "dataset": dataset.digest,
@@ -216,8 +210,6 @@ def _describe(config: TrainConfig, dataset: Dataset, split: Split, initial_weigh
             "recipe": config.digest,
             "code": _code_digest(),
         },
-        floors=config.floors,
-        seed=config.seed,
     )
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from imaging.config import Frozen
 
@@ -64,7 +65,8 @@ def validation_figures(logits: Tensor, labels: Tensor, loss: float) -> dict[str,
     """Measure logits (N, classes) against labels (N,), by the names of `EpochResult`'s fields."""
     correct = (logits.argmax(1) == labels).double()
     counts = torch.bincount(labels, minlength=logits.shape[1])
-    recalls = torch.bincount(labels, weights=correct, minlength=logits.shape[1])[counts > 0] / counts[counts > 0]
+    members = functional.one_hot(labels, logits.shape[1]).double()  # a weighted bincount has no fixed order on a GPU
+    recalls = (correct @ members)[counts > 0] / counts[counts > 0]
     return {
         "val_loss": loss,
         "val_accuracy": float(correct.mean()),

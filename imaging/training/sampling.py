@@ -1,4 +1,4 @@
-"""Which image comes when: an epoch's order, its batches, and each device's share of a batch."""
+"""Which image comes when: an epoch's order, and its batches."""
 
 import torch
 from torch import Tensor
@@ -46,9 +46,3 @@ def global_batches(order: Tensor, batch_size: int, *, drop_last: bool) -> tuple[
     if drop_last and len(order) >= batch_size:
         return order[: len(order) // batch_size * batch_size].split(batch_size)
     return order.tensor_split(-(-len(order) // batch_size))
-
-
-def share_of(batch: Tensor, rank: int, world: int) -> slice:
-    """Return which images of a batch are device `rank`'s, of `world`; shares differ by at most one image."""
-    count = len(batch)
-    return slice(count * rank // world, count * (rank + 1) // world)

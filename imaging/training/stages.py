@@ -53,8 +53,13 @@ def frozen_depth(model: nn.Module, architecture: str, stage: Stage) -> int:
                 "ask for fewer, or for all"
             )
         return blocks - stage.trainable
-    frozen = {"head": blocks, "last": blocks - get_architecture(architecture).last_blocks, "all": 0}
-    return frozen[stage.trainable]
+    last = get_architecture(architecture).last_blocks
+    if stage.trainable == "last" and not last:
+        raise ConfigurationError(
+            f"stage {stage.name!r} trains the last blocks and those of {architecture} are not known; "
+            "use head, all, or an architecture whose blocks are"
+        )
+    return {"head": blocks, "last": blocks - last, "all": 0}[stage.trainable]
 
 
 def shared_depth(depths: list[int]) -> int:
@@ -68,7 +73,7 @@ def freeze(model: nn.Module, depth: int) -> None:
 
     Gradients of frozen layers are neither computed nor kept.
     """
-    model.requires_grad_(False)
+    model.requires_grad_(depth == 0)  # auxiliary heads too
     for block in backbone_blocks(model)[depth:]:
         block.requires_grad_(True)
     head_module(model).requires_grad_(True)
@@ -85,6 +90,19 @@ def training_mode(model: nn.Module, depth: int) -> None:
         return
     model.eval()
     head_module(model).train()
+
+
+def check_batch_norm(model: nn.Module, images: int) -> None:
+    """Refuse steps of one image where a batch norm learns from them.
+
+    Raises:
+        ConfigurationError: when the smallest step has a single image.
+    """
+    norms = (nn.BatchNorm1d, nn.BatchNorm2d, nn.SyncBatchNorm)
+    if images < 2 and any(isinstance(layer, norms) and layer.training for layer in model.modules()):
+        raise ConfigurationError(
+            f"batch norm learns from at least 2 images a step, got {images}; use a larger batch_size, or more images"
+        )
 
 
 def rate_factor(stage: Stage, progress: float, figures: Sequence[float] = ()) -> float:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from imaging.config import Stage, TrainConfig
-from imaging.errors import EmptyDatasetError, TrainingDivergedError, TrainingMemoryError
+from imaging.errors import ConfigurationError, EmptyDatasetError, TrainingDivergedError, TrainingMemoryError
 from imaging.models import build_model
 from imaging.models.weights import initialise
 from imaging.settings import Settings
@@ -130,6 +130,22 @@ def test_one_logit_for_two_classes_learns_too(weights: Path) -> None:
     model = build_model(config.architecture, num_classes=2, single_logit=True)
     results = list(train(TrainingRun(model=model, config=config, stages=config.stages, data=data)))
     assert results[-1].train_loss < results[0].train_loss
+
+
+def test_auxiliary_heads_learn_while_the_whole_network_does() -> None:
+    stage = Stage(name="all", epochs=1, trainable="all", lr=3e-3, augment=False)
+    config = two_stages(architecture="googlenet_cifar", stages=[stage.model_dump()], auxiliary_weight=0.3)
+    model = build_model("googlenet_cifar", num_classes=len(CLASSES), size=32, auxiliary=True)
+    before = {name: value.detach().clone() for name, value in model.named_parameters() if "aux" in name}
+    list(train(TrainingRun(model=model, config=config, stages=config.stages, data=training_data(8))))
+    assert before
+    assert not any(torch.equal(model.get_parameter(name), value) for name, value in before.items())
+
+
+def test_a_single_image_a_step_is_refused_where_batch_norm_learns() -> None:
+    stage = Stage(name="all", epochs=1, trainable="all", lr=1e-3, augment=False)
+    with pytest.raises(ConfigurationError, match="batch norm learns from at least 2 images a step, got 1"):
+        list(train(_run(two_stages(stages=[stage.model_dump()], batch_size=1), None)))
 
 
 def test_progress_counts_steps_and_tells_the_last_of_each_epoch(weights: Path) -> None:

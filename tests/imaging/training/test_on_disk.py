@@ -4,14 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from imaging.config import Floors
 from imaging.data.splits import Split
 from imaging.errors import ConfigurationError, DataError
 from imaging.inference import Predictor
 from imaging.recipes import get_recipe
 from imaging.settings import Settings
 from imaging.training import EpochResult, train_on_disk
-from imaging.training.on_disk import critical_classes
 from tests.imaging.training.factories import CLASSES, SIZE, blobs, dataset_on_disk, two_stages, weights_file
 
 
@@ -96,7 +94,7 @@ def test_the_model_directory_says_what_made_it_and_answers(
 def test_the_smoke_recipe_runs_from_random_numbers(data: tuple[Path, Path], tmp_path: Path) -> None:
     best = train_on_disk(get_recipe("mobilenetv2_smoke"), *data, tmp_path / "out", settings=Settings(home=tmp_path))
     assert best.stage == "from-scratch"
-    assert Predictor.load(tmp_path / "out").info.initial_weights == "random"
+    assert Predictor.load(tmp_path / "out").info.initial_weights.startswith("random")
 
 
 def test_a_split_of_another_dataset_is_refused(data: tuple[Path, Path], tmp_path: Path) -> None:
@@ -112,19 +110,3 @@ def test_an_input_too_small_for_the_network_is_refused_before_anything_is_read(t
     config = two_stages(input={"size": 16})
     with pytest.raises(ConfigurationError, match="at least 32 px"):
         train_on_disk(config, tmp_path, tmp_path, tmp_path / "out", settings=Settings(home=tmp_path))
-
-
-@pytest.mark.parametrize(
-    ("classes", "floors", "critical"),
-    [
-        (CLASSES, {"covid": 0.6}, ("covid", "pneumonia")),
-        (CLASSES, {"normal": 0.6}, ("covid", "pneumonia")),
-        (CLASSES, {}, ("covid", "pneumonia")),
-        (("covid", "effusion"), {"covid": 0.6}, ("covid",)),
-        (("covid", "effusion"), {}, ("covid", "effusion")),
-    ],
-)
-def test_beside_normal_every_class_is_critical_whatever_the_recipe_bounds(
-    classes: tuple[str, ...], floors: dict[str, float], critical: tuple[str, ...]
-) -> None:
-    assert critical_classes(classes, Floors(sensitivity_lower=floors)) == critical

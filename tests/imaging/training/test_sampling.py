@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imaging.config import Stage, TrainConfig
-from imaging.training.sampling import epoch_order, global_batches, share_of
+from imaging.training.sampling import epoch_order, global_batches
 
 STAGES = (Stage(name="all", epochs=1, trainable="all", lr=1e-3),)
 PLAIN = TrainConfig(name="tiny", architecture="lenet5", stages=STAGES)
@@ -69,11 +69,3 @@ def test_with_drop_last_all_batches_are_of_one_size_and_there_is_at_least_one(co
     joined = torch.cat([*batches, order[:0]])
     assert torch.equal(joined, order[: len(joined)])
     assert count - len(joined) < batch_size
-
-
-@given(count=st.integers(0, 50), world=st.integers(1, 9))
-def test_shares_cover_a_batch_once_and_differ_by_one_at_most(count: int, world: int) -> None:
-    batch = torch.arange(count)
-    shares = [batch[share_of(batch, rank, world)] for rank in range(world)]
-    assert torch.equal(torch.cat(shares), batch)
-    assert max(map(len, shares)) - min(map(len, shares)) <= 1

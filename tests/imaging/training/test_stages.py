@@ -37,6 +37,12 @@ def test_a_number_of_blocks_can_learn_and_no_more_than_there_are() -> None:
         frozen_depth(model, "mobilenet_v2", _stage(40))
 
 
+def test_a_network_whose_blocks_are_not_known_cannot_train_its_last_ones() -> None:
+    model = build_model("mnasnet0_5", num_classes=3)
+    with pytest.raises(ConfigurationError, match="those of mnasnet0_5 are not known; use head, all"):
+        frozen_depth(model, "mnasnet0_5", _stage("last"))
+
+
 def test_the_head_can_decay_by_a_rule_of_its_own() -> None:
     model = build_model("mobilenet_v2", num_classes=3)
     stage = _stage("all", weight_decay=1e-3, head_weight_decay=0.5)

@@ -1,0 +1,203 @@
+"""Transfer to small sets of real images: accuracy with intervals over three seeds, and what kept features save.
+
+Run: `.venv/bin/python benchmarks/bench_transfer.py [--only NAME]…`; real images and weights from `THORAX_DATA`.
+
+A recipe's row is the mean over its seeds on the set's own test part, against a linear head on frozen features
+elsewhere (not run here: its figure is the target). The `kept views` rows train the same head stage twice for each
+seed, once with a few augmented views of every image kept behind the frozen backbone, once through the backbone in
+every epoch, interleaved; the ratio is of the medians of wall time, and the accuracies must not differ by more than
+the seeds do.
+"""
+
+import argparse
+import os
+import statistics
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from report import report
+from rich.console import Console
+
+from imaging.config import TrainConfig
+from imaging.data.dataset import Dataset, load_dataset
+from imaging.data.ingest import ingest
+from imaging.data.splits import Split, split_on_disk
+from imaging.evaluation.bootstrap import intervals
+from imaging.evaluation.metrics import accuracy, auroc_per_class, balanced_accuracy
+from imaging.inference import Predictor
+from imaging.recipes import get_recipe
+from imaging.settings import Settings
+from imaging.training import train_on_disk
+
+SEEDS = (0, 1, 2)
+DATA = Path(os.environ.get("THORAX_DATA", "../shared/data"))
+VIEWS, EPOCHS = 3, 20
+CACHE_TARGET = 5.0
+progress = Console(stderr=True)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Case:
+    """One set of images, and the recipe for it."""
+
+    recipe: str
+    source: str
+    size: int
+    metric: str = "accuracy"
+    labels: str | None = None
+    target: float | None = None
+    """What a linear head on frozen features reached on such images."""
+
+
+CASES = (
+    Case(recipe="mobilenetv2_flowers", source="flowers", size=224, target=0.865),
+    Case(recipe="mobilenetv2_catsdogs", source="catsdogs", size=224, target=0.985),
+    Case(
+        recipe="mobilenetv2_xray3",
+        source="xray3",
+        size=224,
+        metric="balanced accuracy",
+        labels="manifest.csv",
+        target=0.83,
+    ),
+    Case(recipe="resnet20_cifar10", source="cifar10", size=32),
+    Case(recipe="resnet56_cifar10", source="cifar10", size=32),
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Trained:
+    """One seed's result on the test part."""
+
+    seconds: float
+    figure: float
+    text: str
+
+
+def main() -> None:
+    """Measure what was asked for, print a table and write the result."""
+    parser = argparse.ArgumentParser(description="Measure transfer recipes on real images.")
+    parser.add_argument("--only", action="append", default=[], help="a recipe's name, or `views`; may be repeated")
+    only = set(parser.parse_args().only)
+    if not DATA.is_dir():
+        progress.print(f"SKIPPED: no images at {DATA} (set THORAX_DATA)")
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        rows = [measure(case, Path(scratch)) for case in CASES if not only or case.recipe in only]
+        if not only or "views" in only:
+            rows += kept_views(Path(scratch))
+    report("transfer", rows)
+
+
+def prepare(case: Case, scratch: Path) -> tuple[Path, Path]:
+    """Pack the images and take the set's own split; return both paths."""
+    config, source = get_recipe(case.recipe), DATA / case.source
+    made = ingest(
+        str(next(source.glob("*.zip"), source)),
+        scratch / "datasets",
+        labels=None if case.labels is None else source / case.labels,
+        name=case.source,
+        size=case.size,
+        subject=config.subject,
+        pseudonym_key=b"benchmark",
+    )
+    split = scratch / f"{case.source}.json"
+    split_on_disk(made.path, split, keep_hints=True)
+    return made.path, split
+
+
+def train_and_test(config: TrainConfig, version: Path, split: Path, scratch: Path, metric: str) -> Trained:
+    """Train once and measure the test part."""
+    settings = Settings(home=scratch / "home", weights=DATA / "weights")
+    started = time.perf_counter()
+    train_on_disk(config, version, split, scratch / "model", settings=settings)
+    seconds = time.perf_counter() - started
+    dataset, test = load_dataset(version), Split.load(split).parts["test"]
+    probabilities = Predictor.load(scratch / "model").probabilities(dataset.images[test])
+    return Trained(seconds=seconds, **figures(dataset, test, probabilities, metric))
+
+
+def figures(dataset: Dataset, test: np.ndarray, probabilities: np.ndarray, metric: str) -> dict[str, Any]:
+    """Return the figure that counts, and a text with its interval and the AUROC of each class."""
+    labels = dataset.labels[test]
+    measure_of = balanced_accuracy if metric == "balanced accuracy" else accuracy
+
+    def statistic(weights: np.ndarray) -> dict[str, np.ndarray]:
+        areas = auroc_per_class(probabilities, labels, weights)
+        found = {name: areas[:, index] for index, name in enumerate(dataset.classes)}
+        return {metric: measure_of(probabilities, labels, weights), **found}
+
+    found = intervals(statistic, dataset.patients[test])
+    named = [metric, *dataset.classes] if len(dataset.classes) <= 3 else [metric]
+    texts = [f"{name} {found[name].value:.3f} [{found[name].low:.3f}, {found[name].high:.3f}]" for name in named]
+    return {"figure": found[metric].value, "text": ", ".join(texts)}
+
+
+def measure(case: Case, scratch: Path) -> dict[str, Any]:
+    """Train a recipe with every seed and sum its test figures up."""
+    version, split = prepare(case, scratch)
+    results = []
+    for seed in SEEDS:
+        config = get_recipe(case.recipe).replace(seed=seed)
+        results.append(train_and_test(config, version, split, scratch, case.metric))
+        progress.print(f"{case.recipe} seed {seed}: {results[-1].text}; {results[-1].seconds:.0f} s")
+    mean = statistics.mean(result.figure for result in results)
+    spread = statistics.stdev(result.figure for result in results)
+    seconds = statistics.median(result.seconds for result in results)
+    return {
+        "name": f"{case.recipe}: {case.metric} +- {spread:.3f}, {len(SEEDS)} seeds, {seconds:.0f} s each",
+        "ours": round(mean, 4),
+        "peer": case.target,
+        "unit": f"{case.metric} of the test part; seed 0: {results[0].text}",
+        "ratio": None if case.target is None else round(mean / case.target, 3),
+        "runs": [round(result.figure, 4) for result in results],
+        "target": case.target,
+        "holds": None if case.target is None else mean >= case.target,
+    }
+
+
+def kept_views(scratch: Path) -> list[dict[str, Any]]:
+    """Compare a head stage on kept views with one that runs the backbone in every epoch."""
+    case = CASES[0]
+    version, split = prepare(case, scratch)
+    kept, every = [], []
+    for seed in SEEDS:
+        for results, views in ((kept, VIEWS), (every, 0)):
+            config = get_recipe(case.recipe).replace(seed=seed, patience=EPOCHS)
+            stage = config.stages[0].model_copy(update={"epochs": EPOCHS, "views": views})
+            config = config.replace(stages=(stage.model_dump(),))
+            results.append(train_and_test(config, version, split, scratch, case.metric))
+            progress.print(f"head of {case.recipe}, {views} views, seed {seed}: {results[-1]}")
+    ours, peer = (statistics.median(result.seconds for result in results) for results in (kept, every))
+    means = [statistics.mean(result.figure for result in results) for results in (kept, every)]
+    noise = max(statistics.stdev(result.figure for result in results) for results in (kept, every))
+    return [
+        {
+            "name": f"head stage, {EPOCHS} epochs: {VIEWS} kept views against the backbone in every epoch",
+            "ours": round(ours, 1),
+            "peer": round(peer, 1),
+            "unit": "s, validation and start included",
+            "ratio": round(peer / ours, 2),
+            "runs": [round(result.seconds, 1) for result in kept],
+            "target": CACHE_TARGET,
+            "holds": peer / ours >= CACHE_TARGET,
+        },
+        {
+            "name": f"the same: test accuracy, within twice the seeds' deviation ({noise:.3f})",
+            "ours": round(means[0], 4),
+            "peer": round(means[1], 4),
+            "unit": "accuracy",
+            "ratio": round(means[0] / means[1], 3),
+            "runs": [round(result.figure, 4) for result in kept],
+            "target": None,
+            "holds": abs(means[0] - means[1]) <= 2 * noise,
+        },
+    ]
+
+
+if __name__ == "__main__":
+    main()
