@@ -140,7 +140,9 @@ def checked_manifest(data: bytes, *, of: str) -> dict[str, Any]:
     return manifest
 
 
-def write_dataset(folder: Path, table: Mapping[str, np.ndarray], *, size: int, facts: dict[str, Any]) -> str:
+def write_dataset(
+    folder: Path, table: Mapping[str, np.ndarray], *, size: int, facts: dict[str, Any], pixels: str = ""
+) -> str:
     """Write the table and the manifest beside `images.npy` in `folder`; return the dataset's digest.
 
     Args:
@@ -148,6 +150,7 @@ def write_dataset(folder: Path, table: Mapping[str, np.ndarray], *, size: int, f
         table: The columns of `COLUMNS`.
         size: Side of the images; their channels are read from `images.npy`.
         facts: More for the manifest (name, time, provenance, problems); not part of the digest.
+        pixels: The digest of the packed images, where it is known already.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -155,7 +158,7 @@ def write_dataset(folder: Path, table: Mapping[str, np.ndarray], *, size: int, f
     pq.write_table(pa.table({name: table[name].tolist() for name in COLUMNS}), folder / TABLE, compression="zstd")
     images = np.load(folder / IMAGES, mmap_mode="r", allow_pickle=False)
     classes, channels = sorted(set(table["label"].tolist())), 3 if images.ndim == 4 else 1
-    parts = {"size": size, "classes": classes, "pixels": pixels_digest(images), "table": table_digest(table)}
+    parts = {"size": size, "classes": classes, "pixels": pixels or pixels_digest(images), "table": table_digest(table)}
     digest = dataset_digest(**parts, channels=channels)
     manifest = {
         "schema_version": SCHEMA_VERSION,

@@ -152,8 +152,8 @@ def _made(work: _Work, folder: Path, out: Path, facts: dict[str, Any]) -> Ingest
     channels = 1 if all(candidate.is_grey for candidate in selection.kept) else 3
     stored = channels if work.plan.parts is not None else work.channels
     positions = np.array([candidate.position for candidate in selection.kept])
-    pack.keep(positions, stored=stored, channels=channels)
-    return _named(folder, selection, problems, out=out, size=work.reader.size, facts=facts)
+    pixels = pack.keep(positions, stored=stored, channels=channels)
+    return _named(folder, selection, problems, out=out, size=work.reader.size, facts=facts, pixels=pixels)
 
 
 def _files(work: _Work, pack: Pack) -> tuple[list[Candidate], list[Problem]]:
@@ -189,12 +189,19 @@ def _arrays(work: _Work, pack: Pack) -> tuple[list[Candidate], list[Problem]]:
 
 
 def _named(
-    folder: Path, selection: Selection, problems: list[Problem], *, out: Path, size: int, facts: dict[str, Any]
+    folder: Path,
+    selection: Selection,
+    problems: list[Problem],
+    *,
+    out: Path,
+    size: int,
+    facts: dict[str, Any],
+    pixels: str,
 ) -> IngestResult:
     """Write table, manifest and report of what was selected, and give the version its name."""
     counted = {kind: sum(problem.kind == kind for problem in problems) for kind in PROBLEMS}
     facts = {**facts, "created": datetime.now(UTC).isoformat(timespec="seconds"), "problems": counted}
-    digest = write_dataset(folder, table_of(selection.kept), size=size, facts=facts)
+    digest = write_dataset(folder, table_of(selection.kept), size=size, facts=facts, pixels=pixels)
     write_report(folder, selection, problems, digest=digest)
     path = out / f"{facts['name']}-{digest.removeprefix('sha256:')[:12]}"
     publish(folder, path, digest)

@@ -89,5 +89,7 @@ def _pictures(folder: Path, labels: list[str]) -> dict[str, list[str]]:
 
 def _png(image: np.ndarray) -> str:
     file = io.BytesIO()
-    Image.fromarray(image).resize((SHOWN_SIDE, SHOWN_SIDE), Image.Resampling.BILINEAR).save(file, "PNG")
+    Image.fromarray(image).resize((SHOWN_SIDE, SHOWN_SIDE), Image.Resampling.BILINEAR).save(
+        file, "PNG", compress_level=1
+    )
     return base64.b64encode(file.getvalue()).decode()

@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import hashlib
 import io
 import os
 import shutil
@@ -54,22 +55,30 @@ class Pack:
         self._path, self._size = folder / IMAGES, size
         self._file = self._path.open("wb")
         self._file.write(bytes(HEADER))
+        self._hash = hashlib.sha256()
 
     def append(self, images: np.ndarray) -> None:
         """Add one or many images, uint8; all of a pack have the same channels."""
-        self._file.write(np.ascontiguousarray(images).data)
+        data = np.ascontiguousarray(images).data
+        self._file.write(data)
+        self._hash.update(data)
 
     def close(self) -> None:
         """Finish writing."""
         self._file.close()
 
-    def keep(self, positions: np.ndarray, *, stored: int, channels: int) -> None:
-        """Keep the images at `positions`, ascending, and of `stored` channels a pixel the first `channels`."""
+    def keep(self, positions: np.ndarray, *, stored: int, channels: int) -> str:
+        """Keep the images at `positions`, ascending, and of `stored` channels a pixel the first `channels`.
+
+        Returns:
+            The pixels' digest where nothing had to change, as it was counted while they came; else nothing.
+        """
         self.close()
         was, becomes = (packed_shape(1, self._size, number)[1:] for number in (stored, channels))
         images = np.memmap(self._path, np.uint8, mode="r+", offset=HEADER).reshape(-1, *was)
         place, length = HEADER, int(np.prod(becomes))
-        if len(positions) < len(images) or stored != channels:
+        changes = len(positions) < len(images) or stored != channels
+        if changes:
             with self._path.open("r+b") as file:
                 for start in range(0, len(positions), AT_ONCE):
                     some = images[positions[start : start + AT_ONCE]]
@@ -80,6 +89,7 @@ class Pack:
         with self._path.open("r+b") as file:
             file.write(_header(packed_shape(len(positions), self._size, channels)))
             file.truncate(HEADER + len(positions) * length)
+        return "" if changes else f"sha256:{self._hash.hexdigest()}"
 
 
 def _header(shape: tuple[int, ...]) -> bytes:

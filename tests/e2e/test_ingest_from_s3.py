@@ -129,3 +129,20 @@ def test_a_version_changed_in_the_bucket_is_not_taken(bucket: Settings, tmp_path
     with pytest.raises(DataError):
         fetch(address, tmp_path / "elsewhere", bucket)
     assert not (tmp_path / "elsewhere" / made.path.name).exists()
+
+
+def test_colour_pictures_in_a_bucket_become_a_version_that_comes_back_in_colour(
+    bucket: Settings, tmp_path: Path
+) -> None:
+    (tmp_path / "s3" / "datasets").mkdir()
+    for i in range(4):
+        path = tmp_path / "s3" / "radiographs" / "garden" / "train" / ("rose", "tulip")[i % 2] / f"{i}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        noise = np.random.default_rng(i).integers(0, 256, (6, 6, 3), dtype=np.uint8)
+        Image.fromarray(noise).resize((80, 80)).save(path)
+    made = ingest(
+        "s3://radiographs/garden", tmp_path / "out", size=32, pseudonym_key=KEY, settings=bucket, subject="picture"
+    )
+    back = fetch(publish(made.path, bucket), tmp_path / "elsewhere", bucket)
+    assert (back.channels, back.images.shape, back.digest) == (3, (4, 32, 32, 3), made.digest)
+    assert set(back.column("split_hint")) == {"train"}

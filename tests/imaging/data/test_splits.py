@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imaging.data.dataset import Dataset
-from imaging.data.splits import PARTS, Overlap, Split, find_overlap, k_fold_splits, split_dataset, split_on_disk
+from imaging.data.splits import PARTS, Overlap, Split, find_overlap, split_dataset, split_on_disk
 from imaging.errors import DataError, PatientOverlapError
 
 
@@ -163,4 +163,3 @@ def test_seventy_thousand_images_of_as_many_patients_are_split(tmp_path):
     split = split_dataset(dataset, keep_hints=True)
     assert len(split.parts["test"]) == 10_000
     assert find_overlap(dataset, split) == Overlap(patients=0, duplicates=0)
-    assert sum(len(fold.parts["test"]) for fold in k_fold_splits(dataset, folds=2)) == count
