@@ -134,7 +134,7 @@ COLLECTIONS: dict[str, Collection] = {
     ),
     "catsdogs": Collection(
         title="Cats and dogs of the Asirra set, 25,000",
-        licence="Microsoft Research Data License",
+        licence="Microsoft Research's, for research; it is in the archive",
         megabytes=825,
         ingest="--subject picture",
         files=(Remote(name="kagglecatsanddogs_5340.zip", url=f"{MICROSOFT}kagglecatsanddogs_5340.zip"),),
