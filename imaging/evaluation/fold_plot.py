@@ -26,9 +26,9 @@ def draw_folds(summary: "CrossValidation") -> bytes:
             if one.mean is not None:
                 axes.scatter([one.mean], [place - 0.16], marker="|", s=130, color=INK, label="mean of the folds")
             pooled = one.pooled
+            if pooled.low is not None and pooled.high is not None:
+                axes.plot([pooled.low, pooled.high], [place + 0.16] * 2, color=COLOURS[0], linewidth=1.6)
             if pooled.value is not None:
-                low, high = pooled.low or pooled.value, pooled.high or pooled.value
-                axes.plot([low, high], [place + 0.16] * 2, color=COLOURS[0], linewidth=1.6)
                 label = "pooled, 95 % by patients"
                 axes.scatter([pooled.value], [place + 0.16], s=26, color=COLOURS[0], zorder=3, label=label)
         axes.set_yticks(range(len(rows)), list(rows))

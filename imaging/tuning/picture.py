@@ -94,7 +94,7 @@ def _slice(axes: "Axes", rows: Rows, name: str, *, term: str) -> None:
         options = sorted({json.dumps(value) for value in values}, key=lambda text: (len(text), text))
         _dots(axes, rows, [options.index(json.dumps(value)) for value in values])
         axes.set_xticks(range(len(options)), options)
-        axes.set_xlim(-0.5, len(options) - 0.5)
+        axes.set_xlim(-0.5, max(len(options), 1) - 0.5)
     if term.startswith("log"):
         axes.set_xscale("log")
     axes.set_xlabel(name)

@@ -57,7 +57,7 @@ class Real:
         return FloatDistribution(self.low, self.high, log=self.log)
 
     def __str__(self) -> str:
-        return f"{'log' if self.log else 'uniform'}({self.low:g},{self.high:g})"
+        return f"{'log' if self.log else 'uniform'}({self.low!r},{self.high!r})"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
