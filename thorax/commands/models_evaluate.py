@@ -19,7 +19,8 @@ Resamples = Annotated[int, typer.Option(min=20, help="Bootstrap resamples, by pa
 Seed = Annotated[int, typer.Option(help="Of the resamples.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 
-SHOWN = ("auroc", "average_precision", "sensitivity", "specificity", "sensitivity_at_95_specificity", "f1")
+SHOWN = {"AUROC": "auroc", "sensitivity": "sensitivity", "specificity": "specificity"}
+"""What fits into 80 columns with intervals; the rest is in the report."""
 
 
 def evaluate(
@@ -39,11 +40,12 @@ def _table(found: "Evaluation") -> "Table":
 
     from imaging.evaluation.report import figure_text
 
-    table = Table("", "images", *(name.replace("_", " ") for name in SHOWN), box=None, pad_edge=False)
+    table = Table("", "images", *SHOWN, box=None, pad_edge=False)
     for name, one in found.per_class.items():
-        table.add_row(name, str(one.n_images), *(figure_text(getattr(one, figure)) for figure in SHOWN))
+        table.add_row(name, str(one.n_images), *(figure_text(getattr(one, figure), 2) for figure in SHOWN.values()))
     overall = {"accuracy": found.overall.accuracy, "balanced accuracy": found.overall.balanced_accuracy}
-    overall |= {"macro AUROC": found.overall.macro_auroc, "calibration error": found.calibration.debiased_after}
+    overall |= {"macro AUROC": found.overall.macro_auroc, "macro PR-AUC": found.overall.macro_average_precision}
+    overall |= {"calibration error": found.calibration.debiased_after}
     for name, figure in overall.items():
         table.add_row(name, str(found.n_images), figure_text(figure))
     return table
