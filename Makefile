@@ -10,7 +10,9 @@ export DO_NOT_TRACK := 1
 export OMP_WAIT_POLICY ?= PASSIVE
 DATA ?=
 
-.PHONY: help setup demo test check e2e readme bench up down goldens lock
+BENCHMARKS := $(patsubst benchmarks/bench_%.py,bench-%,$(wildcard benchmarks/bench_*.py))
+
+.PHONY: help setup demo test check e2e readme bench up down goldens lock $(BENCHMARKS)
 
 help: ## print the targets, one line each
 	@grep -hE '^[a-z0-9-]+:.*?## ' $(MAKEFILE_LIST) | awk -F':.*?## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -33,8 +35,11 @@ e2e: setup ## the tests that start real servers and kill them
 readme: setup ## run every command of the README on what the demo left
 	@THORAX_README=1 $(BIN)/pytest -m e2e tests/e2e/test_readme.py $(ARGS)
 
-bench: setup ## measure speed, write benchmarks/results/*.json
+bench: setup ## measure speed and accuracy (half an hour), write benchmarks/results/*.json; or one: make bench-training
 	@for file in benchmarks/bench_*.py; do $(BIN)/python $$file || exit 1; done
+
+$(BENCHMARKS): bench-%: setup
+	@$(BIN)/python benchmarks/bench_$*.py $(ARGS)
 
 up: setup ## start the one-machine stack and print its addresses
 	@$(BIN)/thorax up
