@@ -6,6 +6,8 @@ modern telling, the second convolution sees all six maps, subsampling has no wei
 
 from torch import Tensor, nn
 
+from imaging.models.pooled_convolution import TanhPooledConvolution
+
 KERNEL = 5
 
 
@@ -18,7 +20,10 @@ class LeNet5(nn.Module):
 
     def __init__(self, *, size: int = 32) -> None:
         super().__init__()
-        self.features = nn.Sequential(_block(3, 6), _block(6, 16))
+        self.features = nn.Sequential(
+            TanhPooledConvolution(3, 6, KERNEL, layout="planes"),
+            TanhPooledConvolution(6, 16, KERNEL, layout="blocks"),
+        )
         self.pool = nn.Flatten()
         side = ((size - KERNEL + 1) // 2 - KERNEL + 1) // 2
         self.classifier = nn.Sequential(
@@ -28,7 +33,3 @@ class LeNet5(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Return logits."""
         return self.classifier(self.pool(self.features(images)))
-
-
-def _block(inputs: int, outputs: int) -> nn.Sequential:
-    return nn.Sequential(nn.Conv2d(inputs, outputs, KERNEL), nn.Tanh(), nn.AvgPool2d(2))

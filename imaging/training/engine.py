@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from imaging.config import Stage, TrainConfig
 from imaging.errors import DataError, EmptyDatasetError
+from imaging.training.allocation import kept_memory
 from imaging.training.average import WeightAverage
 from imaging.training.batches import PackedImages, place
 from imaging.training.features import FrozenFeatures, Look
@@ -152,7 +153,7 @@ def train(
     weights = None if weights is None else weights.to(device)
     depths = [frozen_depth(run.model, config.architecture, stage) for stage in run.stages]
 
-    with algorithms(device, config):
+    with algorithms(device, config), kept_memory():
         while run.stage_index < len(run.stages):
             if not run.stage_is_over():
                 _look(run, seen, seen_val, depths=depths[run.stage_index :])
