@@ -83,14 +83,12 @@ def tune(
     split = _split(data, settings.home, seed=split_seed, keep_split=keep_split)
     plan = Plan(recipe=recipe, dataset=data, split=split, **what, **how)
     found = _search(plan, settings, quiet=quiet)
-    folder = settings.home / "tuning" / found.study
-    if out is not None:
-        _copy(folder, out)
+    folder = _copied(settings.home / "tuning" / found.study, out)
     require_best(found)
-    emit({**found.to_json(), "folder": str(out or folder)}, as_json=as_json, text=_table(found))
+    emit({**found.to_json(), "folder": str(folder)}, as_json=as_json, text=_table(found))
     if not as_json and not quiet:
         options = (" --keep-split" if keep_split else "") + (f" --seed {split_seed}" if split_seed else "")
-        _tell_best(found, plan, out or folder, options=options)
+        _tell_best(found, plan, folder, options=options)
 
 
 def _search(plan: "Plan", settings: "Settings", *, quiet: bool) -> "SearchResult":
@@ -156,10 +154,14 @@ def _split(data: Path, home: Path, *, seed: int, keep_split: bool) -> Path:
     return path
 
 
-def _copy(folder: Path, out: Path) -> None:
+def _copied(folder: Path, out: Path | None) -> Path:
+    """Copy the results to `out`, where one is wanted; return where they are to be looked for."""
+    if out is None:
+        return folder
     out.mkdir(parents=True, exist_ok=True)
     for name in ("trials.json", "search.png"):
         shutil.copyfile(folder / name, out / name)
+    return out
 
 
 class Recorder:
