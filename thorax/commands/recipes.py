@@ -65,11 +65,13 @@ def _row(name: str, config: "TrainConfig", measured: dict[str, str]) -> dict[str
 def _table(rows: list[dict[str, Any]]) -> "Table":
     from rich.table import Table
 
-    table = Table("recipe", "architecture", "data", "input", "stages and epochs", "measured", box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False)
+    table.add_column("recipe", no_wrap=True)
+    for column in ("data", "input", "epochs", "measured"):
+        table.add_column(column, overflow="fold")
     for row in rows:
-        stages = ", ".join(f"{name} {epochs}" for name, epochs in row["stages"].items())
-        measured = _measured(row["measured"])
-        table.add_row(row["name"], row["architecture"], row["data"], row["input"], stages, measured)
+        epochs = "+".join(str(count) for count in row["stages"].values())
+        table.add_row(row["name"], row["data"], row["input"], epochs, _measured(row["measured"]))
     return table
 
 
