@@ -38,10 +38,9 @@ def register_model(
     from imaging.settings import Settings
 
     params = changed_recipe(recipe, overrides).model_dump(mode="json")
-    name = load_info(Path(package.path)).name
-    registry = Registry.from_settings(Settings(), name)
     folders = (Path(package.path), Path(evaluation.path), Path(gates.path))
+    registry = Registry.from_settings(Settings(), load_info(folders[0]).name)
     version = registry.register(*folders, recipe=recipe, trigger=trigger, params=params, image_digest=image)
     details = {"recipe": recipe, "trigger": trigger, "digest": package.metadata["digest"]}
-    record("model.registered", subject=f"{name}/{version}", details=details)
+    record("model.registered", subject=f"{registry.model}/{version}", details=details)
     return version

@@ -39,7 +39,7 @@ class Registry:
 
     def __init__(self, settings: Settings, model: str = MODEL_NAME) -> None:
         self._settings = settings
-        self._model = model
+        self.model = model
 
     @classmethod
     def from_settings(cls, settings: Settings, model: str = MODEL_NAME) -> Self:
@@ -80,9 +80,9 @@ class Registry:
         """
         evidence = Evidence.read(package, evaluation_dir, gates_dir, params=dict(params or {}))
         evidence.check()
-        if evidence.model_name != self._model:
+        if evidence.model_name != self.model:
             raise GateFailureError(
-                f"expected a package of {self._model}, got one of {evidence.model_name}; nothing is registered"
+                f"expected a package of {self.model}, got one of {evidence.model_name}; nothing is registered"
             )
         tags = {
             "gates": "passed",
@@ -95,21 +95,21 @@ class Registry:
         if self._settings.mlflow_username:
             tags["author"] = self._settings.mlflow_username
         with signed_in(self._settings) as client:
-            _ensure_model(client, self._model)
+            _ensure_model(client, self.model)
             _check_champion(client, evidence)
             known = client.search_model_versions(
-                f"name='{self._model}' and tag.`package.digest`='{evidence.package_digest}'"
+                f"name='{self.model}' and tag.`package.digest`='{evidence.package_digest}'"
             )
             version = str(max(int(v.version) for v in known)) if known else _create(client, evidence, tags)
-            if "champion" not in client.get_model_version(self._model, version).aliases:
-                client.set_registered_model_alias(self._model, "challenger", version)
+            if "champion" not in client.get_model_version(self.model, version).aliases:
+                client.set_registered_model_alias(self.model, "challenger", version)
         return version
 
     def versions(self) -> list[VersionInfo]:
         """Return every version, the newest first; none where nothing was ever registered."""
         with signed_in(self._settings) as client:
-            found = client.search_model_versions(f"name='{self._model}'", max_results=1000)
-            aliases = _aliases(client, self._model) if found else {}
+            found = client.search_model_versions(f"name='{self.model}'", max_results=1000)
+            aliases = _aliases(client, self.model) if found else {}
         return sorted((_info(v, aliases) for v in found), key=lambda info: int(info.version), reverse=True)
 
     def get(self, version: str) -> VersionInfo:
@@ -122,7 +122,7 @@ class Registry:
             if info.version == version:
                 return info
         there = ", ".join(info.version for info in known) or "none"
-        raise NotFoundError(f"no version {version!r} of {self._model}; there are: {there}")
+        raise NotFoundError(f"no version {version!r} of {self.model}; there are: {there}")
 
     def by_alias(self, alias: str) -> VersionInfo | None:
         """Return the version that holds `alias`, if one does."""
@@ -135,17 +135,17 @@ class Registry:
             ReleaseRefusedError: if this user may not.
         """
         with signed_in(self._settings) as client:
-            client.set_registered_model_alias(self._model, alias, version)
+            client.set_registered_model_alias(self.model, alias, version)
 
     def delete_alias(self, alias: str) -> None:
         """Take `alias` away from whoever holds it."""
         with signed_in(self._settings) as client:
-            client.delete_registered_model_alias(self._model, alias)
+            client.delete_registered_model_alias(self.model, alias)
 
     def set_tag(self, version: str, key: str, value: str) -> None:
         """Set one tag of a version."""
         with signed_in(self._settings) as client:
-            client.set_model_version_tag(self._model, version, key, value)
+            client.set_model_version_tag(self.model, version, key, value)
 
     def download(self, version: str, dest: Path) -> Path:
         """Fetch a version's model directory to `dest`, whole or not at all.

@@ -43,19 +43,7 @@ def write_folders(
     package, evaluation, gates = (root / name for name in ("package", "evaluation", "gates"))
     for folder in (package, evaluation, gates):
         folder.mkdir(parents=True)
-    info = ModelInfo(
-        name=name,
-        recipe="tiny",
-        architecture="mobilenet_v2",
-        classes=("normal", "pneumonia", "covid"),
-        input=InputConfig(size=32),
-        packed_size=32,
-        digests={"dataset": "sha256:" + "d" * 64},
-    )
-    (package / "model.json").write_text(info.model_dump_json())
-    (package / "model.safetensors").write_bytes(weights)
-    (package / "model_card.md").write_text("# Model card\n\nFor tests only.")
-    (package / "curves.json").write_text(json.dumps({"epochs": [{"epoch": n, "val_loss": 1 / n} for n in (1, 2, 3)]}))
+    _write_package(package, name, weights)
     figure = {"value": 0.95, "low": 0.912345, "high": 0.97}
     compared = {"champion_digest": champion} if champion else None
     measured = {"n_images": 90, "overall": {"macro_auroc": figure}, "champion": compared}
@@ -75,3 +63,19 @@ def write_folders(
     (gates / "gates.json").write_text(json.dumps(report))
     (gates / "gates.html").write_text("<html></html>")
     return package, evaluation, gates
+
+
+def _write_package(package: Path, name: str, weights: bytes) -> None:
+    info = ModelInfo(
+        name=name,
+        recipe="tiny",
+        architecture="mobilenet_v2",
+        classes=("normal", "pneumonia", "covid"),
+        input=InputConfig(size=32),
+        packed_size=32,
+        digests={"dataset": "sha256:" + "d" * 64},
+    )
+    (package / "model.json").write_text(info.model_dump_json())
+    (package / "model.safetensors").write_bytes(weights)
+    (package / "model_card.md").write_text("# Model card\n\nFor tests only.")
+    (package / "curves.json").write_text(json.dumps({"epochs": [{"epoch": n, "val_loss": 1 / n} for n in (1, 2, 3)]}))
