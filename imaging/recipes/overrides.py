@@ -50,7 +50,8 @@ def apply_overrides(config: TrainConfig, overrides: Mapping[str, Any]) -> TrainC
         ConfigurationError: for a field that is unknown, out of range, or not a run's to change.
     """
     changed = config.model_dump(mode="json")
-    for field, value in overrides.items():
+    # a whole part before the fields inside it, in whatever order they came
+    for field, value in sorted(overrides.items(), key=lambda item: item[0].count(".")):
         first = field.partition(".")[0]
         if first in FIXED:
             raise _refused(

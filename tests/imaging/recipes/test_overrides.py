@@ -35,6 +35,14 @@ def test_changes_are_judged_together_whatever_their_order() -> None:
     assert changed("augment.flip=true", "subject=picture").augment.flip
 
 
+def test_a_field_inside_a_part_that_is_replaced_too_is_kept_whatever_their_order() -> None:
+    stage = {"name": "all", "epochs": 1, "trainable": "all", "lr": 1e-3}
+    config = get_recipe("mobilenetv2_smoke")
+    changed = apply_overrides(config, {"stages.0.lr": 0.5, "stages": [stage]})
+    assert changed.stages[0].lr == 0.5
+    assert changed.stages[0].epochs == 1
+
+
 def test_nothing_to_change_gives_the_recipe_itself() -> None:
     assert changed() == RECIPE
 
