@@ -13,7 +13,7 @@ from imaging.recipes.cifar10 import (
     resnet20_cifar10,
     resnet56_cifar10,
 )
-from imaging.recipes.mnist import cnn_mnist, cnn_mnist_valid, lenet5_mnist, lenet5_mnist_28
+from imaging.recipes.mnist import cnn_mnist, cnn_mnist_valid, lenet5_mnist, lenet5_mnist_28, lenet5_mnist_quick
 from imaging.recipes.overrides import apply_overrides
 from imaging.recipes.phantom import mobilenetv2_phantom, mobilenetv2_phantom_scratch
 from imaging.recipes.pictures import (
@@ -39,6 +39,7 @@ RECIPES: dict[str, Callable[[], TrainConfig]] = {
     "resnet50_abnormal": resnet50_abnormal,
     "lenet5_mnist": lenet5_mnist,
     "lenet5_mnist_28": lenet5_mnist_28,
+    "lenet5_mnist_quick": lenet5_mnist_quick,
     "cnn_mnist": cnn_mnist,
     "cnn_mnist_valid": cnn_mnist_valid,
     "cnn_cifar10": cnn_cifar10,
