@@ -55,6 +55,12 @@ class TrainingMemoryError(ThoraxError):
     code = "out_of_memory"
 
 
+class TrainingProcessError(ThoraxError):
+    """A training process, or a job of several, that ended without an error of its own."""
+
+    code = "training_process_failed"
+
+
 class ModelPackageError(ThoraxError):
     """A model directory that is incomplete, changed or unsafe to load."""
 

@@ -87,7 +87,7 @@ class World:
         if self.size == 1 or not any(parameter.requires_grad for parameter in network.parameters()):
             return network
         return DistributedDataParallel(
-            network, device_ids=[device.index] if device.type == "cuda" else None, broadcast_buffers=False
+            network, device_ids=[device.index] if device.type == "cuda" else None, forward_sync_buffers=False
         )
 
 

@@ -12,6 +12,7 @@ SCRIPT = """
 import json, sys
 from pathlib import Path
 import torch
+from torch import nn
 from imaging.config import AugmentConfig, InputConfig, Stage, TrainConfig
 from imaging.models import build_model
 from imaging.training import TrainingRun, train
@@ -26,7 +27,7 @@ plain = TrainConfig(
     augment=AugmentConfig(rotation_degrees=10, shift=0.1, noise=0.05, crop_padding=2, flip=True), dropout=0.0,
 )
 normed = plain.replace(architecture="small_cnn", stages=({**stage, "epochs": 2},))
-cases = {"plain": (plain, 24), "normed": (normed, 24), "few": (normed.replace(batch_size=1), 6)}
+cases = {"plain": (plain, 24), "normed": (normed, 24), "few": (plain.replace(batch_size=1), 6)}
 
 
 def run_of(case, world):
@@ -36,8 +37,22 @@ def run_of(case, world):
     return TrainingRun(model=model, config=config, stages=config.stages, data=training_data(count), world=world)
 
 
+def normalised(world):
+    # one process has no image of the batch
+    values = torch.randn(3, 4, 2, 2, generator=torch.Generator().manual_seed(0))
+    norm = world.share_norms(nn.Sequential(nn.BatchNorm2d(4)))
+    mine = values[:0] if world.rank == 1 else values
+    mine.requires_grad_()
+    result = norm(mine)
+    (result**3).sum().backward()
+    state = [value.double() for value in norm.state_dict().values()]
+    gradients = [world.sum(value.grad) for value in norm.parameters()]
+    seen = [world.sum(result.detach().square().sum()), *gradients, *state]
+    return [value.flatten().tolist() for value in (seen if len(mine) == 0 else [*seen, mine.grad])]
+
+
 with joined() as world:
-    told = {}
+    told = {"norm": normalised(world)}
     for case in cases:
         run = run_of(case, world)
         results = [result.model_dump() for result in train(run)]
@@ -47,6 +62,7 @@ with joined() as world:
     if world.is_first:
         Path(sys.argv[1]).write_text(json.dumps(told))
 """
+CASES = ("plain", "normed", "few")
 FIGURES = ("train_loss", "val_loss", "train_accuracy", "val_accuracy", "val_macro_auroc")
 
 
@@ -66,7 +82,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, list], 
     return _train(folder / "one", 1), _train(folder / "two", 2)
 
 
-@pytest.mark.parametrize("case", ["plain", "normed", "few"])
+@pytest.mark.parametrize("case", CASES)
 def test_two_processes_learn_what_one_learns_from_the_same_batches(trained, case: str) -> None:
     """Also where batch norms learn statistics, and where a process has no image of a batch."""
     (alone, weights, *_), (together, shared_weights, *_) = (told[case] for told in trained)
@@ -77,10 +93,18 @@ def test_two_processes_learn_what_one_learns_from_the_same_batches(trained, case
 
 def test_all_processes_end_with_the_same_weights_to_the_last_bit(trained) -> None:
     _, together = trained
-    assert [same for _, _, same, _ in together.values()] == [True, True, True]
+    assert [together[case][2] for case in CASES] == [True, True, True]
 
 
 def test_processes_see_that_they_differ(trained) -> None:
     alone, together = trained
-    assert [alike for *_, alike in alone.values()] == [True, True, True]
-    assert [alike for *_, alike in together.values()] == [False, False, False]
+    assert [alone[case][3] for case in CASES] == [True, True, True]
+    assert [together[case][3] for case in CASES] == [False, False, False]
+
+
+def test_a_batch_norm_sees_the_images_of_all_processes_where_one_has_none(trained) -> None:
+    """Outputs, gradients and statistics are those of torch's batch norm in one process."""
+    alone, together = (told["norm"] for told in trained)
+    assert len(alone) == len(together)
+    for one, two in zip(alone, together, strict=True):
+        assert two == pytest.approx(one, rel=1e-4, abs=1e-5)
