@@ -30,6 +30,8 @@ from imaging.training.stages import planned_stages
 
 logger = logging.getLogger(__name__)
 
+SMALL_BYTES = 64 * 2**20
+"""A checkpoint of less is made after every epoch, written or not."""
 CHECKPOINT_EVERY_S = 5.0
 """Least time between checkpoints: epochs that take less to repeat than to write are repeated."""
 
@@ -100,7 +102,7 @@ def _follow(
 ) -> None:
     """Go through the epochs, telling and saving each; one that is not saved at once is when the run ends early.
 
-    What is not written is kept in memory, as often as that takes a twentieth of the time.
+    What is not written is kept in memory: always where it is small, else as often as that takes a twentieth of the time.
     """
     saved, unsaved, keep_at = time.monotonic(), b"", 0.0
     try:
@@ -108,7 +110,7 @@ def _follow(
             if not run.world.is_first:
                 continue
             started = time.monotonic()
-            if started >= min(keep_at, saved + checkpoint_every_s):
+            if len(unsaved) < SMALL_BYTES or started >= min(keep_at, saved + checkpoint_every_s):
                 unsaved = checkpoint_bytes(run)
                 keep_at = time.monotonic() + 20 * (time.monotonic() - started)
             if on_epoch is not None:
@@ -139,7 +141,9 @@ def _new_run(
             single_logit=config.loss == "binary",
             auxiliary=config.auxiliary_weight > 0,
         )
-        initial_weights = initialise(model, config.architecture, settings, pretrained=config.pretrained, fed=config.input)
+        initial_weights = initialise(
+            model, config.architecture, settings, pretrained=config.pretrained, fed=config.input
+        )
     device = torch.device("cuda", torch.cuda.current_device()) if torch.cuda.is_available() else torch.device("cpu")
     stages = planned_stages(config, initial_weights)
     if stages != config.stages:

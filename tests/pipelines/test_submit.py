@@ -20,7 +20,8 @@ def test_a_submitted_run_carries_the_pipeline_its_needs_and_its_arguments(capfd:
     assert sent["experiment_id"] == "experiment-1"
     assert sent["service_account"] == "trainer"
     assert sent["runtime_config"]["parameters"].items() >= {**ARGUMENTS, "code_version": code_version()}.items()
-    assert sent["pipeline_spec"]["pipeline_spec"]["root"]["dag"]["tasks"].keys() == NEEDS.keys()
+    steps = sent["pipeline_spec"]["pipeline_spec"]["root"]["dag"]["tasks"].keys()
+    assert {"ingest-images", "train-model", "check-gates", "register-model"} <= steps <= NEEDS.keys()
     assert "kubernetes" in sent["pipeline_spec"]["platform_spec"]["platforms"]
     assert capfd.readouterr() == ("", "")
 
