@@ -205,7 +205,16 @@ def train_model(order: Order, version: Path, split: Path, out: Path, settings: "
     if order.devices > 1:
         from imaging.training.distributed import launch
 
-        launch(order.config, version, split, out, settings=settings, devices=order.devices, on_epoch=live.on_epoch)
+        launch(
+            order.config,
+            version,
+            split,
+            out,
+            settings=settings,
+            processes=order.devices,
+            on_epoch=live.on_epoch,
+            on_progress=live.on_progress,
+        )
         return
     from imaging.training import train_on_disk
 

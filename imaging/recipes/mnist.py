@@ -3,6 +3,7 @@
 | recipe          | test accuracy (mean +- std, n seeds) | hardware, time of training |
 |-----------------|--------------------------------------|----------------------------|
 | lenet5_mnist    | not measured yet                     |                            |
+| lenet5_mnist_quick | not measured yet |  |
 | lenet5_mnist_28 | not measured yet                     |                            |
 | cnn_mnist       | not measured yet                     |                            |
 | cnn_mnist_valid | not measured yet                     |                            |

@@ -102,7 +102,7 @@ def _follow(
 ) -> None:
     """Go through the epochs, telling and saving each; one that is not saved at once is when the run ends early.
 
-    What is not written is kept in memory: always where it is small, else as often as that takes a twentieth of the time.
+    What is not written is kept in memory: always where it is small, else as often as costs a twentieth of the time.
     """
     saved, unsaved, keep_at = time.monotonic(), b"", 0.0
     try:
