@@ -29,7 +29,16 @@ class LeNet5(nn.Module):
         self.classifier = nn.Sequential(
             nn.Linear(16 * side * side, 120), nn.Tanh(), nn.Linear(120, 84), nn.Tanh(), nn.Linear(84, 1000)
         )
+        self.apply(_initialise)
 
     def forward(self, images: Tensor) -> Tensor:
         """Return logits."""
         return self.classifier(self.pool(self.features(images)))
+
+
+def _initialise(layer: nn.Module) -> None:
+    """Draw weights that keep the size of what passes through a tanh, either way (Glorot and Bengio 2010)."""
+    if isinstance(layer, nn.Conv2d | nn.Linear):
+        nn.init.xavier_uniform_(layer.weight)
+        if layer.bias is not None:
+            nn.init.zeros_(layer.bias)

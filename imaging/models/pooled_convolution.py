@@ -9,7 +9,7 @@ The layers and their weights stay what they are; only the order of additions dif
 
 import itertools
 from functools import cache
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -52,33 +52,54 @@ def tanh_pooled(images: Tensor, weight: Tensor, *, bias: Tensor | None, layout: 
         bias: (O,), if any.
         layout: Of the arithmetic.
     """
-    shifted, shifted_bias = _shifted(weight), None if bias is None else (2.0 * bias).repeat(PHASES)
-    groups = (PHASES, len(weight))
+    outputs, inputs, kernel, _ = weight.shape
+    places, back = _places(outputs, inputs, kernel, layout)
+    shifted = _Shifted.apply(weight, places, back)
+    shifted_bias = None if bias is None else (2.0 * bias).repeat(PHASES)
     if layout == "planes":
         planes = images.flatten(1).view(images.shape)  # a single channel's memory has two names, and the other is slow
         values = functional.conv2d(planes, shifted, shifted_bias, stride=2).sigmoid()
-        return values.unflatten(1, groups).sum(1).mul_(0.5).sub_(1.0)
-    values = functional.conv2d(_blocks(images), _blocks(shifted), shifted_bias).sigmoid()
-    pooled = values.permute(0, 2, 3, 1).unflatten(3, groups).sum(3)
+        return values.unflatten(1, (PHASES, outputs)).sum(1).mul_(0.5).sub_(1.0)
+    values = functional.conv2d(_blocks(images), shifted.permute(0, 3, 1, 2), shifted_bias).sigmoid()
+    pooled = values.permute(0, 2, 3, 1).unflatten(3, (PHASES, outputs)).sum(3)
     return pooled.mul_(0.5).sub_(1.0).permute(0, 3, 1, 2)
 
 
-def _shifted(weight: Tensor) -> Tensor:
-    """Return filters (O, C, k, k) twice as large in value, at four places each: (4 O, C, k + 1, k + 1)."""
-    outputs, inputs, kernel, _ = weight.shape
-    wide = kernel + 1
-    shifted = weight.reshape(outputs * inputs, -1) @ _twice_shifted(kernel, weight.dtype)
-    return shifted.view(outputs, inputs, PHASES, wide, wide).permute(2, 0, 1, 3, 4).reshape(-1, inputs, wide, wide)
+class _Shifted(torch.autograd.Function):
+    """Puts filters, twice as large in value for the argument of the sigmoid, at four places each."""
+
+    @staticmethod
+    def forward(ctx: Any, weight: Tensor, places: Tensor, back: Tensor) -> Tensor:
+        ctx.save_for_backward(back)
+        ctx.shape = weight.shape
+        values = functional.pad(2.0 * weight.flatten(), (0, 1))
+        return values.index_select(0, places.view(-1)).view(places.shape)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        (back,) = ctx.saved_tensors
+        placed = gradients[0].reshape(-1).index_select(0, back)
+        return (2.0 * placed.view(PHASES, -1).sum(0)).view(ctx.shape), None, None
 
 
 @cache
-def _twice_shifted(kernel: int, dtype: torch.dtype) -> Tensor:
-    """Return the matrix (k k, 4 (k + 1) (k + 1)) that puts a filter at four places, twice as large in value."""
+def _places(outputs: int, inputs: int, kernel: int, layout: Layout) -> tuple[Tensor, Tensor]:
+    """Return which value of the filters is where in the shifted ones, and where each is, four times.
+
+    The first is in the shape of the shifted filters as they lie in memory, and names one past the last value where
+    there is none.
+    """
+    count, wide = outputs * inputs * kernel * kernel, kernel + 1
     with torch.inference_mode(False):
-        places = torch.zeros(kernel, kernel, 2, 2, kernel + 1, kernel + 1, dtype=dtype)
-        for down, right, y, x in itertools.product(range(2), range(2), range(kernel), range(kernel)):
-            places[y, x, down, right, y + down, x + right] = 2.0
-        return places.view(kernel * kernel, -1)
+        shifted = torch.full((2, 2, outputs, inputs, wide, wide), count)
+        for down, right in itertools.product(range(2), range(2)):
+            here = shifted[down, right, :, :, down : down + kernel, right : right + kernel]
+            here.copy_(torch.arange(count).view(outputs, inputs, kernel, kernel))
+        places = shifted.view(PHASES * outputs, inputs, wide, wide)
+        if layout == "blocks":
+            places = _blocks(places).permute(0, 2, 3, 1).contiguous()
+        back = places.view(-1).argsort(stable=True)[: PHASES * count]
+        return places, back.view(count, PHASES).T.reshape(-1)
 
 
 def _blocks(images: Tensor) -> Tensor:

@@ -15,13 +15,17 @@ def build_optimizer(model: nn.Module, stage: Stage) -> torch.optim.Optimizer:
     head = {id(parameter) for parameter in head_module(model).parameters()}
     learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
     backbone_lr = stage.lr if stage.backbone_lr is None else stage.backbone_lr
-    groups = []
+    members: dict[tuple[float, float], list[nn.Parameter]] = {}
     for is_head, rate in ((True, stage.lr), (False, backbone_lr)):
         for decays in (True, False):
-            members = [p for p in learning if (id(p) in head) == is_head and (p.ndim > 1) == decays]
-            if members:
-                decay = _decay(stage, is_head=is_head) if decays else 0.0
-                groups.append({"params": members, "lr": rate, "full_lr": rate, "weight_decay": decay})
+            decay = _decay(stage, is_head=is_head) if decays else 0.0
+            alike = [p for p in learning if (id(p) in head) == is_head and (p.ndim > 1) == decays]
+            members.setdefault((rate, decay), []).extend(alike)  # a step costs by the group
+    groups = [
+        {"params": alike, "lr": rate, "full_lr": rate, "weight_decay": decay}
+        for (rate, decay), alike in members.items()
+        if alike
+    ]
     if stage.optimizer == "sgd":
         return torch.optim.SGD(groups, momentum=stage.momentum, nesterov=stage.momentum > 0, fused=True)
     kind = torch.optim.AdamW if stage.optimizer == "adamw" else torch.optim.Adam
