@@ -15,6 +15,7 @@ from components.register_model import register_model
 from components.split_dataset import split_dataset
 from components.split_fold import split_fold
 from components.summarise_folds import summarise_folds
+from components.train_distributed import train_distributed
 from components.train_model import train_model
 from components.try_settings import try_settings
 
@@ -22,6 +23,7 @@ COMPONENTS: dict[str, Any] = {
     "ingest-images": ingest_images,
     "split-dataset": split_dataset,
     "train-model": train_model,
+    "train-distributed": train_distributed,
     "calibrate-model": calibrate_model,
     "evaluate-model": evaluate_model,
     "package-model": package_model,

@@ -4,6 +4,7 @@ On one machine the steps share what there is; of the table only the time limits 
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 from kfp import kubernetes
 from kfp.dsl import PipelineTask
@@ -37,6 +38,8 @@ class Needs:
     tolerations: tuple[str, ...] = ()
     """Taint keys of nodes that the step may use."""
     secrets: tuple[Secret, ...] = ()
+    volume: str = ""
+    """PersistentVolumeClaim that the step shares with others, at `VOLUME_PATH`."""
     retries: int = 2
     reusable: bool = True
     """Whether a finished step may stand in for the same step of a later run."""
@@ -51,6 +54,9 @@ STORAGE = Secret(
 PSEUDONYMS = Secret(name="thorax-pseudonyms", variables={"key": "THORAX_PSEUDONYM_KEY"})
 ADDRESSES = {"home": "THORAX_HOME", "mlflow_uri": "THORAX_MLFLOW_URI", "s3_endpoint": "THORAX_S3_ENDPOINT"}
 """Keys of the ConfigMap `thorax-addresses` and their variables; every step gets them."""
+
+HOME_VOLUME, VOLUME_PATH = "thorax-home", "/thorax"
+"""A claim that many nodes can write to, for the nodes of one training; there the address `home` is under its path."""
 
 GPU_POOL = (("thorax/pool", "gpu"),)
 GPU_TAINT = ("nvidia.com/gpu",)
@@ -68,6 +74,7 @@ NEEDS: dict[str, Needs] = {
         tolerations=GPU_TAINT,
         retries=3,
     ),
+    "train-distributed": Needs(cpu="1", memory="4Gi", timeout_s=13 * HOUR, volume=HOME_VOLUME, retries=3),
     "calibrate-model": Needs(cpu="4", memory="16Gi", timeout_s=HOUR),
     "evaluate-model": Needs(
         cpu="8",
@@ -127,7 +134,28 @@ def declare(task: PipelineTask) -> None:
         kubernetes.empty_dir_mount(
             task, volume_name="shared-memory", mount_path=SHARED_MEMORY, medium="Memory", size_limit=needs.shared_memory
         )
+    if needs.volume:
+        kubernetes.mount_pvc(task, pvc_name=needs.volume, mount_path=VOLUME_PATH)
     for key, value in needs.node_selector:
         kubernetes.add_node_selector(task, label_key=key, label_value=value)
     for taint in needs.tolerations:
         kubernetes.add_toleration(task, key=taint, operator="Exists", effect="NoSchedule")
+
+
+def machine(step: str = "train-model") -> dict[str, Any]:
+    """Return the row of a training step as `train-distributed` wants it: what each process gets of its node.
+
+    The nodes get no secret: training needs none.
+    """
+    needs = NEEDS[step]
+    return {
+        "cpu": int(needs.cpu),
+        "memory": needs.memory,
+        "gpu_type": needs.gpu_type if needs.gpus else "",
+        "shared_memory": needs.shared_memory,
+        "node_selector": dict(needs.node_selector),
+        "tolerations": list(needs.tolerations),
+        "volume": HOME_VOLUME,
+        "volume_path": VOLUME_PATH,
+        "timeout_s": needs.timeout_s,
+    }
