@@ -1,7 +1,11 @@
 """A training by two processes as a whole: figures, files, errors, a killed process, a stop. On a CPU, with gloo."""
 
+import json
 import os
 import signal
+import socket
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -15,6 +19,7 @@ from imaging.inference import Predictor
 from imaging.settings import Settings
 from imaging.training import train_on_disk
 from imaging.training.distributed import launch
+from tests.components.cluster_api import ClusterApi, serve
 from tests.imaging.training.factories import dataset_on_disk, two_stages, weights_file
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
@@ -126,3 +131,60 @@ def test_a_killed_process_ends_all_and_the_same_call_goes_on(data: tuple[Path, P
 
     (checkpoint,) = (tmp_path / "home" / "checkpoints").glob("*/run.safetensors")
     assert checkpoint.stat().st_size > 0
+
+
+STEP = """
+import json, sys
+from kfp import dsl
+from components.train_distributed import train_distributed
+
+version, split, out, home = sys.argv[1:]
+model, metrics = dsl.Model(uri=out), dsl.Metrics(uri=out + ".metrics")
+machine = {"cpu": 1, "memory": "1Gi", "gpu_type": "", "volume": "thorax-home", "volume_path": home, "timeout_s": 240}
+train_distributed.python_func(
+    dataset=dsl.Dataset(uri=version), split=dsl.Artifact(uri=split), model=model, metrics=metrics,
+    recipe="lenet5_mnist", overrides={"batch_size": 8}, machine=machine, nodes=2, processes=1,
+)
+print(json.dumps({**model.metadata, **metrics.metadata}))
+"""
+
+
+def play_nodes(api: ClusterApi, job: dict) -> None:
+    """Run a job's command as two pods would: what Kubeflow Trainer adds is the PET_ variables."""
+    trainer = job["spec"]["trainer"]
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    given = {variable["name"]: variable["value"] for variable in trainer["env"]} | {"GLOO_SOCKET_IFNAME": "lo"}
+    given |= {"PET_NNODES": str(trainer["numNodes"]), "PET_MASTER_ADDR": "127.0.0.1", "PET_MASTER_PORT": str(port)}
+    started = [
+        subprocess.Popen(
+            [sys.executable, *trainer["command"][1:]],
+            env={**os.environ, **given, "PYTHONPATH": str(Path.cwd()), "PET_NODE_RANK": str(node)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        for node in range(trainer["numNodes"])
+    ]
+    for node, process in enumerate(started):
+        api.say(process.communicate(timeout=240)[0], node=node)
+    api.finish(job, "Failed" if any(process.returncode for process in started) else "Complete")
+
+
+def test_a_step_trains_on_two_nodes_and_hands_the_model_on(data: tuple[Path, Path], tmp_path: Path) -> None:
+    home, model = tmp_path / "home", tmp_path / "model"
+    with serve(play_nodes) as api:
+        environment = {**os.environ, "PYTHONPATH": str(Path.cwd()), "THORAX_HOME": str(home)}
+        environment["KUBECONFIG"] = str(api.kube_config(tmp_path / "kubeconfig"))
+        command = [sys.executable, "-c", STEP, *map(str, data), str(model), str(home)]
+        ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=280)
+    assert ended.returncode == 0, ended.stderr
+    kept = json.loads(ended.stdout.splitlines()[-1])
+
+    assert api.taken[0]["spec"]["trainer"]["numNodes"] == 2
+    assert api.jobs == {}
+    assert (kept["recipe"], kept["architecture"]) == ("lenet5_mnist", "lenet5")
+    assert kept["val_loss"] < 1.1  # nats; by chance log 3
+    assert Predictor.load(model).info.recipe == "lenet5_mnist"
+    assert not list(home.rglob("*.safetensors"))
