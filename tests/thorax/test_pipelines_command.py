@@ -28,7 +28,11 @@ def kept_run(home: Path):
 
 
 def test_the_pipelines_are_listed() -> None:
-    assert json.loads(call("list", "--json").stdout).keys() == {"train-classifier", "cross-validate", "search-hyperparameters"}
+    assert json.loads(call("list", "--json").stdout).keys() == {
+        "train-classifier",
+        "cross-validate",
+        "search-hyperparameters",
+    }
     assert call("list").stdout.startswith("train-classifier")
 
 
