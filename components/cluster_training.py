@@ -1,6 +1,7 @@
 """A training on several nodes as a step's output: files to the volume that the nodes share, a job, the model back."""
 
 import hashlib
+import logging
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +21,13 @@ from imaging.training.trainjob import POLL_S, Nodes, connect, run_trainjob
 if TYPE_CHECKING:
     from kubeflow.trainer import TrainerClient
 
+logger = logging.getLogger(__name__)
+
+
+def log_epoch(result: EpochResult) -> None:
+    """Write an epoch into the step's log."""
+    logger.info("epoch %d (%s): val_loss %.3f", result.epoch, result.stage, result.val_loss)
+
 
 def train_on_cluster(
     config: TrainConfig,
@@ -29,7 +37,7 @@ def train_on_cluster(
     *,
     nodes: Nodes,
     settings: Settings,
-    on_epoch: Callable[[EpochResult], None] | None = None,
+    on_epoch: Callable[[EpochResult], None] = log_epoch,
     client: "TrainerClient | None" = None,
     poll_s: float = POLL_S,
 ) -> BestEpoch:
@@ -42,7 +50,7 @@ def train_on_cluster(
         out: The model directory to write.
         nodes: On what; the home must be on their volume.
         settings: `home` takes the files while the job runs, and its checkpoint.
-        on_epoch: Told every epoch's result.
+        on_epoch: Told every epoch's result; the step's log where absent.
         client: Of the cluster; the one around this process where absent.
         poll_s: Seconds between two looks at the job.
 

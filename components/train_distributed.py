@@ -37,7 +37,6 @@ def train_distributed(
     Returns:
         The kept epoch's macro AUROC on the val part (0-1).
     """
-    import logging
     from pathlib import Path
 
     from components import images
@@ -46,9 +45,8 @@ def train_distributed(
     from imaging.settings import Settings
 
     config, parts, folder = changed_recipe(recipe, overrides), (Path(dataset.path), Path(split.path)), Path(model.path)
-    say = lambda e: logging.info("epoch %d (%s): val_loss %.3f", e.epoch, e.stage, e.val_loss)  # noqa: E731
     where = Nodes(count=nodes, processes=processes, image=images.TRAINER, **machine)
-    best = train_on_cluster(config, *parts, folder, nodes=where, settings=Settings(), on_epoch=say)
+    best = train_on_cluster(config, *parts, folder, nodes=where, settings=Settings())
     model.metadata.update(recipe=recipe, architecture=config.architecture, epoch=best.epoch, stage=best.stage)
     metrics.log_metric("val_loss", best.val_loss)
     metrics.log_metric("val_macro_auroc", best.val_macro_auroc)
