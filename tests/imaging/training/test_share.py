@@ -55,7 +55,8 @@ with joined() as world:
     told = {"norm": normalised(world)}
     for case in cases:
         run = run_of(case, world)
-        results = [result.model_dump() for result in train(run)]
+        resident = 0 if case == "few" else None  # read ahead from disk, or on the device
+        results = [result.model_dump() for result in train(run, resident_bytes=resident)]
         state = run.model.state_dict()
         weights = {name: float(value.double().abs().sum()) for name, value in state.items()}
         told[case] = [results, weights, world.all_have(json.dumps(weights)), world.all_have(str(world.rank))]
