@@ -29,14 +29,15 @@ def lenet5_mnist() -> TrainConfig:
                 name="everything",
                 epochs=5,
                 trainable="all",
-                lr=5e-3,
-                optimizer="adam",
-                schedule="one_cycle",
-                weight_decay=0,
+                lr=0.1,
+                optimizer="sgd",
+                schedule="cosine",
+                warmup=0.05,
+                weight_decay=5e-4,
             ),
         ),
         augment=AugmentConfig(rotation_degrees=8, scale=(0.95, 1.05), shift=0.04),
-        batch_size=128,
+        batch_size=64,
         pretrained=False,
         class_weights=False,
         floors=Floors(macro_auroc_lower=0.99),
@@ -44,10 +45,11 @@ def lenet5_mnist() -> TrainConfig:
 
 
 def lenet5_mnist_quick() -> TrainConfig:
-    """LeNet-5 to a good accuracy in little time: three epochs of the images as they are."""
+    """LeNet-5 to a good accuracy in little time: the images as they are, about their mean, and averaged weights."""
     config = lenet5_mnist()
     stage = config.stages[0].model_copy(update={"epochs": 3, "augment": False})
-    return config.replace(name="lenet5_mnist_quick", stages=(stage,))
+    centred = config.input.model_copy(update={"mean": (0.1307,), "std": (0.3081,)})
+    return config.replace(name="lenet5_mnist_quick", input=centred, stages=(stage,), ema_decay=0.995)
 
 
 def lenet5_mnist_28() -> TrainConfig:
