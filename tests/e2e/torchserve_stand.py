@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx
 
 from audit import AuditLog
+from imaging.errors import ServiceError
 from serving.client import ChestXrayClient
 from serving.record import ReleaseRecord
 from serving.release import Release, ReleaseResult
@@ -138,8 +139,18 @@ def prepare(home: Path, ports: dict[str, int]) -> Stand:
     client = ChestXrayClient(url=f"http://127.0.0.1:{ports['inference']}", keys=keys)
     management = ManagementClient(url=f"http://127.0.0.1:{ports['management']}", keys=keys, attempts=8)
     stand = Stand(home, client, management, registry, packages)
-    until(lambda: stand.reconcile().outcome == "unchanged", within_s=90)
+    until(lambda: answers(management), within_s=90)
+    assert stand.reconcile().outcome == "unchanged"
     return stand
+
+
+def answers(management: ManagementClient) -> bool:
+    """Say whether TorchServe is up: its key file is written and its management API lists what is loaded."""
+    try:
+        management.loaded()
+    except ServiceError:
+        return False
+    return True
 
 
 def until(holds, *, within_s: float) -> None:
