@@ -27,9 +27,11 @@ def plain_limits(
     """Return the limits as sentences, the most important first; `count` is as `90 test patients`."""
     said = []
     if lacks_pretraining(initial_weights, subject):
+        missing = initial_weights.strip().lower() in ("", "random")
+        why = "no pretrained weights were found" if missing else "its recipe asks for no pretrained ones"
         said.append(
-            "TRAINED FROM RANDOM WEIGHTS: no pretrained weights were found, so this model saw no picture but its own "
-            "training part; expect clearly worse results than from a pretrained start"
+            f"TRAINED FROM RANDOM WEIGHTS: {why}, so this model saw no picture but its own training part; expect clearly "
+            "worse results than from a pretrained start"
         )
     if subject == "radiograph":
         said += confounding.statements
