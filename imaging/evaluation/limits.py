@@ -30,8 +30,8 @@ def plain_limits(
         missing = initial_weights.strip().lower() in ("", "random")
         why = "no pretrained weights were found" if missing else "its recipe asks for no pretrained ones"
         said.append(
-            f"TRAINED FROM RANDOM WEIGHTS: {why}, so this model saw no picture but its own training part; expect clearly "
-            "worse results than from a pretrained start"
+            f"TRAINED FROM RANDOM WEIGHTS: {why}, so this model saw no picture but its own training part; "
+            "expect clearly worse results than from a pretrained start"
         )
     if subject == "radiograph":
         said += confounding.statements
