@@ -68,7 +68,7 @@ class _TanhPooledTwice(torch.autograd.Function):
         second = _untiled(_product(slopes.t(), second_patches.t()), second_shape, SECOND_TILE, BLOCK)
         second_bias = slopes.sum(0).view(-1, second_shape[0]).sum(0)
         slopes = _slopes(_added_up(_product(slopes, filters.t()), pixels_shape), first_values)
-        first = _untiled(_product(slopes.t(), patches.t()), first_shape, FIRST_TILE, FIRST_TILE + KERNEL - 1)
+        first = _untiled(_product(patches.t(), slopes.t()).t(), first_shape, FIRST_TILE, FIRST_TILE + KERNEL - 1)
         first_bias = slopes.sum(0).view(-1, first_shape[0]).sum(0)
         return None, first, first_bias, second, second_bias
 

@@ -23,11 +23,11 @@ class LossWatch:
     """
 
     def __init__(self, device: torch.device, describe: Callable[[int], str]) -> None:
-        self._sum = torch.zeros((), device=device, dtype=torch.float64)
-        self._normaliser = torch.zeros((), device=device, dtype=torch.float64)
+        self._on_cpu = device.type == "cpu"
+        self._total = self._normaliser = 0.0
+        self._sums = torch.zeros(2, device=device, dtype=torch.float64)
         self._first_bad = torch.full((), -1, device=device, dtype=torch.int64)
         self._describe = describe
-        self._every = 1 if device.type == "cpu" else LOOK_EVERY
         self._step = 0
 
     def add(self, total: Tensor, normaliser: Tensor) -> None:
@@ -36,12 +36,19 @@ class LossWatch:
         Raises:
             TrainingDivergedError: when a loss was not finite.
         """
-        self._sum += total
-        self._normaliser += normaliser
+        if self._on_cpu:  # numbers are at hand, and cost less than tensors
+            value = float(total)
+            if not math.isfinite(value):
+                raise self._diverged(self._step)
+            self._total += value
+            self._normaliser += float(normaliser)
+            self._step += 1
+            return
+        self._sums += torch.stack([total, normaliser])
         is_first_bad = ~torch.isfinite(total) & (self._first_bad < 0)
         self._first_bad = torch.where(is_first_bad, self._step, self._first_bad)
         self._step += 1
-        if self._step % self._every == 0:
+        if self._step % LOOK_EVERY == 0:
             self.look()
 
     def look(self) -> float:
@@ -50,10 +57,15 @@ class LossWatch:
         Raises:
             TrainingDivergedError: when a loss was not finite.
         """
-        bad = int(self._first_bad)
-        if bad >= 0:
-            raise TrainingDivergedError(f"the training loss is not a number {self._describe(bad)}")
-        return float(self._sum / self._normaliser) if self._step else 0.0
+        if not self._on_cpu:
+            bad = int(self._first_bad)
+            if bad >= 0:
+                raise self._diverged(bad)
+            self._total, self._normaliser = self._sums.tolist()
+        return self._total / self._normaliser if self._step else 0.0
+
+    def _diverged(self, step: int) -> TrainingDivergedError:
+        return TrainingDivergedError(f"the training loss is not a number {self._describe(step)}")
 
 
 def check_validation_loss(loss: float, stage: str, epoch: int) -> None:
