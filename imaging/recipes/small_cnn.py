@@ -18,10 +18,11 @@ def smallcnn_phantom() -> TrainConfig:
         input=InputConfig(size=112, channels=1, mean=(0.45,), std=(0.25,)),
         pretrained=False,
         stages=(
-            Stage(name="everything", epochs=20, trainable="all", lr=4e-3, weight_decay=1e-2, schedule="one_cycle"),
+            Stage(name="everything", epochs=24, trainable="all", lr=4e-3, weight_decay=1e-2, schedule="one_cycle"),
         ),
         augment=AugmentConfig(rotation_degrees=4, scale=(0.95, 1.05), shift=0.04),
         batch_size=32,
-        patience=20,
+        ema_decay=0.95,
+        patience=24,
         floors=Floors(macro_auroc_lower=0.85, sensitivity_lower={"pneumonia": 0.6, "covid": 0.6}),
     )
