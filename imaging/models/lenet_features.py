@@ -1,20 +1,20 @@
 """LeNet-5's two convolutions, each with tanh and average pooling, as two matrix products, for training on a CPU.
 
 A convolution of few channels leaves a CPU's arithmetic idle. Here each square tile of neighbouring outputs reads its
-patch of the input as one row of a matrix, and the filters become a matrix that holds every filter at each of the
+patch of the input as one column of a matrix, and the filters become a matrix that holds every filter at each of the
 tile's places: twice the multiplications, at several times the speed. A tile's outputs are ordered so that pooling
-adds up quarters of a row, and the first layer's pooled tile is what the second reads as one pixel. The weights, the
+adds up quarters of a column, and the first layer's pooled tile is what the second reads as one pixel. Images lie next
+to each other in memory, value by value, so that all that is not a product runs over long stretches. The weights, the
 values and the gradients are those of the layers; only the order of additions differs.
 """
 
 import itertools
 from functools import cache
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
-from torch.nn import functional
 
 KERNEL = 5
 FIRST_TILE, SECOND_TILE = 4, 2
@@ -46,86 +46,77 @@ class _TanhPooledTwice(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, images: Tensor, *weights: Tensor) -> Tensor:
         first, first_bias, second, second_bias = weights
-        side = FIRST_TILE + KERNEL - 1
-        patches = _patches(images.permute(0, 2, 3, 1), side, FIRST_TILE)
-        first_values = _tanh_products(patches, _tiled(first, FIRST_TILE, side), first_bias)
-        pixels = _pooled(first_values).view(*_grid(images, FIRST_TILE), -1)
+        patches = _patches(images.permute(1, 2, 3, 0).contiguous(), FIRST_TILE + KERNEL - 1, FIRST_TILE)
+        first_values = _product(_tiled(first, first_bias, FIRST_TILE, 1), patches.t(), "tanh")
+        pixels = _pooled(first_values).view(-1, *_grid(images, FIRST_TILE))
         second_patches = _patches(pixels, PATCH, 1)
-        filters = _tiled(second, SECOND_TILE, BLOCK)
-        second_values = _tanh_products(second_patches, filters, second_bias)
+        filters = _tiled(second, second_bias, SECOND_TILE, BLOCK)
+        second_values = _product(filters, second_patches.t(), "tanh")
         ctx.save_for_backward(patches, first_values, second_patches, filters, second_values)
         ctx.shapes = first.shape, second.shape, pixels.shape
-        count, rows, columns, _ = pixels.shape
-        pooled = _pooled(second_values).view(count, rows - PATCH + 1, columns - PATCH + 1, -1)
-        return pooled.permute(0, 3, 1, 2)
+        _, rows, columns, count = pixels.shape
+        pooled = _pooled(second_values).view(-1, rows - PATCH + 1, columns - PATCH + 1, count)
+        return pooled.permute(3, 0, 1, 2)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         patches, first_values, second_patches, filters, second_values = ctx.saved_tensors
         first_shape, second_shape, pixels_shape = ctx.shapes
-        slopes = _slopes(gradients[0].permute(0, 2, 3, 1), second_values)
-        second = _untiled(_product(slopes.t(), second_patches.t()), second_shape, SECOND_TILE, BLOCK)
-        second_bias = slopes.sum(0).view(-1, second_shape[0]).sum(0)
-        slopes = _slopes(_added_up(_product(slopes, filters.t()), pixels_shape), first_values)
-        first = _untiled(_product(patches.t(), slopes.t()).t(), first_shape, FIRST_TILE, FIRST_TILE + KERNEL - 1)
-        first_bias = slopes.sum(0).view(-1, first_shape[0]).sum(0)
-        return None, first, first_bias, second, second_bias
+        slopes = _slopes(gradients[0].permute(1, 2, 3, 0), second_values)
+        second = _untiled(_product(slopes, second_patches), second_shape, SECOND_TILE, BLOCK)
+        of_pixels = _added_up(_product(filters[:, :-1].t(), slopes.t()), pixels_shape)
+        slopes = _slopes(of_pixels, first_values)
+        first = _untiled(_product(slopes, patches), first_shape, FIRST_TILE, 1)
+        return None, *first, *second
 
 
 def _grid(images: Tensor, tile: int) -> tuple[int, int, int]:
-    """Return how many images, and how many tiles of outputs down and across each."""
+    """Return how many tiles of outputs go down and across each image, and how many images there are."""
     rows, columns = ((side - KERNEL + 1) // tile for side in images.shape[2:])
-    return len(images), rows, columns
+    return rows, columns, len(images)
 
 
 def _patches(pixels: Tensor, side: int, step: int) -> Tensor:
-    """Return every patch of pixels (N, h, w, C), `step` apart, as a row (patches, side side C)."""
-    patches = pixels.unfold(1, side, step).unfold(2, side, step).permute(0, 1, 2, 4, 5, 3)
-    return patches.reshape(-1, side * side * pixels.shape[3])
+    """Return every patch of pixels (C, h, w, N), `step` apart, as a column that ends in a 1, for the bias."""
+    found = pixels.unfold(1, side, step).unfold(2, side, step).permute(0, 4, 5, 1, 2, 3)
+    values = len(pixels) * side * side
+    patches = pixels.new_empty(values + 1, found.numel() // values)
+    patches[:-1].view(found.shape).copy_(found)
+    patches[-1] = 1.0
+    return patches
 
 
 def _added_up(patches: Tensor, shape: torch.Size) -> Tensor:
-    """Add up what patches one pixel apart, as rows, have for each pixel: (N, h, w, C)."""
-    count, rows, columns, channels = shape
+    """Add up what patches one pixel apart, as columns, have for each pixel: (C, h, w, N)."""
+    channels, rows, columns, count = shape
     high, wide = rows - PATCH + 1, columns - PATCH + 1
-    parts = patches.view(count, high, wide, PATCH, PATCH * channels)
-    strips = patches.new_zeros(count, rows, wide, PATCH * channels)
-    for down in range(PATCH):
-        strips[:, down : down + high] += parts[:, :, :, down]
+    parts = patches.view(channels, PATCH, PATCH, high, wide, count)
     pixels = patches.new_zeros(shape)
-    for across in range(PATCH):
-        pixels[:, :, across : across + wide] += strips[..., across * channels : (across + 1) * channels]
+    for down, across in itertools.product(range(PATCH), range(PATCH)):
+        pixels[:, down : down + high, across : across + wide] += parts[:, down, across]
     return pixels
 
 
 def _pooled(values: Tensor) -> Tensor:
-    """Return the means of four values each: (tiles, 4 F) to (tiles, F)."""
-    quarters = values.unflatten(1, (4, -1))
-    halves = quarters[:, :2] + quarters[:, 2:]
-    return (halves[:, 0] + halves[:, 1]).mul_(0.25)
+    """Return the means of four values each: (4 F, tiles) to (F, tiles)."""
+    first, second, third, fourth = values.unflatten(0, (4, -1))
+    return (first + second).add_(third).add_(fourth).mul_(0.25)
 
 
 def _slopes(gradient: Tensor, values: Tensor) -> Tensor:
     """Return the gradient before tanh and pooling, as `values` are laid out, from that behind them."""
-    quarters = values.unflatten(1, (4, -1))
-    each = (0.25 * gradient).reshape(len(values), 1, -1).expand_as(quarters)
-    return torch.ops.aten.tanh_backward(each, quarters).view_as(values)
+    quarters = values.unflatten(0, (4, -1))
+    each = (0.25 * gradient).reshape(1, -1, values.shape[1]).expand_as(quarters)
+    return torch.ops.aten.tanh_backward(each, quarters).reshape(values.shape)
 
 
-def _tanh_products(rows: Tensor, filters: Tensor, bias: Tensor) -> Tensor:
-    """Return tanh(rows @ filters.T + bias), the bias repeated for every place of a filter."""
-    bias = bias.repeat(len(filters) // len(bias))
+def _product(rows: Tensor, columns: Tensor, function: Literal["none", "tanh"] = "none") -> Tensor:
+    """Return rows @ columns.T, or its tanh: where it can by oneDNN, which takes half of MKL's time for these shapes."""
     if _has_onednn(rows.dtype):
-        return torch.ops.mkldnn._linear_pointwise(rows, filters, bias, "tanh", [], "")
-    return torch.addmm(bias, rows, filters.t()).tanh_()
-
-
-def _product(rows: Tensor, columns: Tensor) -> Tensor:
-    """Return rows @ columns.T, where it can by oneDNN, whose products of this shape take half of MKL's time."""
-    if _has_onednn(rows.dtype):
-        return torch.ops.mkldnn._linear_pointwise(rows, columns, None, "none", [], "")
-    return rows @ columns.t()
+        return torch.ops.mkldnn._linear_pointwise(rows, columns, None, function, [], "")
+    product = rows @ columns.t()
+    return product.tanh_() if function == "tanh" else product
 
 
 @cache
@@ -137,32 +128,36 @@ def _has_onednn(dtype: torch.dtype) -> bool:
     )
 
 
-def _tiled(weight: Tensor, tile: int, block: int) -> Tensor:
-    """Return filters (O, C, k, k) as a matrix, each at every place of a tile: (a tile's outputs, a patch's inputs)."""
+def _tiled(weight: Tensor, bias: Tensor, tile: int, block: int) -> Tensor:
+    """Return filters (O, C, k, k) at every place of a tile: (a tile's outputs, a patch's inputs and the bias)."""
     places, _ = _places(*weight.shape[:2], tile, block)
-    return functional.pad(weight.flatten(), (0, 1)).index_select(0, places.view(-1)).view(places.shape)
+    values = torch.cat([weight.flatten(), bias, bias.new_zeros(1)])
+    return values.index_select(0, places.view(-1)).view(places.shape)
 
 
-def _untiled(gradient: Tensor, shape: torch.Size, tile: int, block: int) -> Tensor:
-    """Return the gradient of the filters from that of their matrix."""
+def _untiled(gradient: Tensor, shape: torch.Size, tile: int, block: int) -> tuple[Tensor, Tensor]:
+    """Return the gradients of the filters and of their bias from that of their matrix."""
     _, back = _places(*shape[:2], tile, block)
-    return gradient.reshape(-1).index_select(0, back).view(tile * tile, -1).sum(0).view(shape)
+    values = gradient.reshape(-1).index_select(0, back).view(tile * tile, -1).sum(0)
+    return values[: -shape[0]].view(shape), values[-shape[0] :]
 
 
 @cache
 def _places(outputs: int, inputs: int, tile: int, block: int) -> tuple[Tensor, Tensor]:
-    """Return which value of the filters is where in the matrix, and where in it each value is, once for each place.
+    """Return which value of the filters and their bias is where in the matrix, and where in it each is, once a place.
 
-    Rows are ordered by place within the pooling, then by pooled place and filter; columns by block, then by place
-    within it and channel. The first names one past the last value where there is none.
+    Rows are ordered by place within the pooling, then by pooled place and filter; columns by place within a block, then
+    by channel and block. The first names one past the last value where there is none.
     """
     count, side = outputs * inputs * KERNEL * KERNEL, tile + KERNEL - 1
     with torch.inference_mode(mode=False):
         filters = torch.arange(count).view(outputs, inputs, KERNEL, KERNEL).permute(0, 2, 3, 1)
-        matrix = torch.full((tile, tile, outputs, side, side, inputs), count)
+        matrix = torch.full((tile, tile, outputs, side, side, inputs), count + outputs)
         for down, across in itertools.product(range(tile), range(tile)):
             matrix[down, across, :, down : down + KERNEL, across : across + KERNEL] = filters
         split = matrix.view(tile // 2, 2, tile // 2, 2, outputs, side // block, block, side // block, block, inputs)
-        places = split.permute(1, 3, 0, 2, 4, 5, 7, 6, 8, 9).reshape(tile * tile * outputs, side * side * inputs)
-        back = places.view(-1).argsort(stable=True)[: tile * tile * count]
-        return places, back.view(count, tile * tile).T.reshape(-1)
+        places = split.permute(1, 3, 0, 2, 4, 6, 8, 9, 5, 7).reshape(tile * tile * outputs, side * side * inputs)
+        bias = torch.arange(count, count + outputs).repeat(tile * tile)
+        places = torch.cat([places, bias.unsqueeze(1)], 1)
+        back = places.view(-1).argsort(stable=True)[: tile * tile * (count + outputs)]
+        return places, back.view(-1, tile * tile).T.reshape(-1)
