@@ -28,12 +28,12 @@ PATCH = (SECOND_TILE + KERNEL - 1) // BLOCK
 def gains(images: Tensor) -> bool:
     """Say whether `tanh_pooled_twice` can have these images (N, C, h, w), and is quicker than the layers.
 
-    They are a CPU's, nobody asks for their gradient, their side is a whole number of tiles, and arithmetic is neither
-    of half precision nor a compiler's.
+    They are a CPU's and some at least, nobody asks for their gradient, their side is a whole number of tiles, and
+    arithmetic is neither of half precision nor a compiler's.
     """
     exact = images.dtype in (torch.float32, torch.float64) and not torch.is_autocast_enabled("cpu")
     whole = all(side % FIRST_TILE == (KERNEL - 1) % FIRST_TILE and side >= 16 for side in images.shape[2:])
-    plain = not images.requires_grad and not torch.compiler.is_compiling()
+    plain = len(images) > 0 and not images.requires_grad and not torch.compiler.is_compiling()
     return images.device.type == "cpu" and exact and whole and plain
 
 

@@ -9,6 +9,7 @@ import os
 import queue
 import re
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -39,6 +40,7 @@ GRACE_S = 10.0
 POLL_S = 0.5
 TORCHRUN = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "GROUP_RANK", "MASTER_ADDR", "MASTER_PORT")
 LAST_LINES = 20
+LOOPBACK = "127.0.0.1"
 
 
 def launch(
@@ -115,10 +117,9 @@ class ProcessGroup:
         self._stderr = folder / "stderr.log"
         self._members: dict[int, psutil.Process] = {}
         self._lines: queue.Queue[str | None] = queue.Queue()
-        launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
         with self._stderr.open("wb") as stderr:
             self._torchrun = subprocess.Popen(
-                [*launcher, "-m", "imaging.training.process", str(folder / "job.json")],
+                [*launcher(processes), "-m", "imaging.training.process", str(folder / "job.json")],
                 env=environment(processes),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
@@ -196,6 +197,12 @@ class ProcessGroup:
         self._lines.put(None)
 
 
+def launcher(processes: int) -> list[str]:
+    """Return how torchrun starts `processes` that meet at loopback, whatever this machine calls itself."""
+    meeting = ["--standalone", f"--local-addr={LOOPBACK}"]
+    return [sys.executable, "-m", "torch.distributed.run", *meeting, f"--nproc-per-node={processes}"]
+
+
 def environment(processes: int) -> dict[str, str]:
     """Return this process's environment, made for `processes` that share its cores and find this very library."""
     cores = len(os.sched_getaffinity(0))
@@ -203,7 +210,21 @@ def environment(processes: int) -> dict[str, str]:
     paths = [str(Path(imaging.__file__).parent.parent), kept.get("PYTHONPATH", "")]
     kept["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
     kept.setdefault("OMP_NUM_THREADS", str(max(1, cores // processes)))
+    # gloo would look up this machine's own name, which many a container cannot resolve
+    kept["GLOO_SOCKET_IFNAME"] = loopback_interface()
     return kept
+
+
+def loopback_interface() -> str:
+    """Return the name of this machine's loopback interface.
+
+    Raises:
+        TrainingProcessError: when it has none.
+    """
+    for name, addresses in psutil.net_if_addrs().items():
+        if any(address.family == socket.AF_INET and address.address == LOOPBACK for address in addresses):
+            return name
+    raise TrainingProcessError(f"no network interface has the address {LOOPBACK}, over which processes meet")
 
 
 def _unforeseen(heard: Heard, said_last: str, processes: int) -> str:

@@ -73,6 +73,10 @@ def test_sides_that_are_no_whole_number_of_tiles_run_layer_by_layer(size: int) -
     assert build_model("lenet5", num_classes=10, channels=1, size=size).train()(images).shape == (2, 10)
 
 
+def test_a_process_without_an_image_of_the_batch_runs_layer_by_layer() -> None:
+    assert build_model("lenet5", num_classes=10, channels=1).train()(torch.randn(0, 1, 32, 32)).shape == (0, 10)
+
+
 def test_half_precision_and_gradients_by_the_image_run_layer_by_layer() -> None:
     network = build_model("lenet5", num_classes=10, channels=1).train()
     images = torch.randn(2, 1, 32, 32)

@@ -1,12 +1,13 @@
 """Two processes and one train the same: on a CPU, with gloo."""
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from imaging.training.distributed import environment, launcher
 
 SCRIPT = """
 import json, sys
@@ -70,10 +71,10 @@ FIGURES = ("train_loss", "val_loss", "train_accuracy", "val_accuracy", "val_macr
 def _train(out: Path, processes: int) -> dict[str, list]:
     script = out.with_suffix(".py")
     script.write_text(SCRIPT)
-    launcher = ["-m", "torch.distributed.run", f"--nproc-per-node={processes}", "--standalone"] if processes > 1 else []
-    environment = {**os.environ, "PYTHONPATH": str(Path.cwd()), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, *launcher, str(script), str(out)]
-    subprocess.run(command, env=environment, check=True, timeout=120, capture_output=True)
+    command = [*(launcher(processes) if processes > 1 else [sys.executable]), str(script), str(out)]
+    given = {**environment(processes), "OMP_NUM_THREADS": "1"}
+    # what they wrote goes to this test's own output, so that a failure of theirs is seen
+    assert subprocess.run(command, env=given, timeout=240, check=False).returncode == 0
     return json.loads(out.read_text())
 
 
