@@ -83,6 +83,14 @@ class Ranking:
         found = (self.positive * allowed).sum(axis=1)
         return np.where(self.negatives[:, 0] > 0, ratio(found, self.positive.sum(axis=1)), np.nan)
 
+    def specificity_at(self, sensitivity: float) -> Array:
+        """Return the specificity of the highest threshold that is at least so sensitive, shape (R,)."""
+        hits = np.cumsum(self.positive[:, ::-1], axis=1)[:, ::-1]
+        positives = self.positive.sum(axis=1)
+        allowed = hits >= sensitivity * positives[:, None] - 1e-9
+        best = np.max(self.below * allowed, axis=1, initial=0.0)
+        return np.where(positives > 0, ratio(best, self.negatives[:, 0]), np.nan)
+
 
 def auroc(scores: Array, positive: npt.NDArray[np.bool_], weights: Array) -> Array:
     """Area under the ROC curve of `scores` (N,) for images that are `positive` (N,) or not, shape (R,)."""
@@ -97,13 +105,18 @@ def auroc_per_class(probabilities: Array, labels: Labels, weights: Array) -> Arr
 
 def ranking_metrics(probabilities: Array, labels: Labels, weights: Array) -> dict[str, Array]:
     """Figures of each class against the rest that need no threshold of their own, each (R, C)."""
-    found: dict[str, list[Array]] = {"auroc": [], "average_precision": [], "sensitivity_at_95_specificity": []}
+    found: list[dict[str, Array]] = []
     for index in range(probabilities.shape[1]):
         ranking = Ranking.of(probabilities[:, index], labels == index, weights)
-        found["auroc"].append(ranking.auroc())
-        found["average_precision"].append(ranking.average_precision())
-        found["sensitivity_at_95_specificity"].append(ranking.sensitivity_at(0.95))
-    return {name: np.stack(columns, axis=1) for name, columns in found.items()}
+        found.append(
+            {
+                "auroc": ranking.auroc(),
+                "average_precision": ranking.average_precision(),
+                "sensitivity_at_95_specificity": ranking.sensitivity_at(0.95),
+                "specificity_at_95_sensitivity": ranking.specificity_at(0.95),
+            }
+        )
+    return {name: np.stack([one[name] for one in found], axis=1) for name in found[0]}
 
 
 def positive_calls(probabilities: Array, thresholds: dict[int, float]) -> npt.NDArray[np.bool_]:
@@ -118,7 +131,7 @@ def positive_calls(probabilities: Array, thresholds: dict[int, float]) -> npt.ND
 
 
 def call_metrics(calls: npt.NDArray[np.bool_], labels: Labels, weights: Array) -> dict[str, Array]:
-    """Sensitivity, specificity, PPV, NPV and F1 of each class against the rest, each (R, C)."""
+    """Sensitivity, specificity, PPV, NPV, F1 and MCC of each class against the rest, each (R, C)."""
     truth = labels[:, None] == np.arange(calls.shape[1])
     true_positive = weights @ (calls & truth).astype(float)
     false_positive = weights @ (calls & ~truth).astype(float)
@@ -130,7 +143,15 @@ def call_metrics(calls: npt.NDArray[np.bool_], labels: Labels, weights: Array) -
         "ppv": ratio(true_positive, true_positive + false_positive),
         "npv": ratio(true_negative, true_negative + false_negative),
         "f1": ratio(2 * true_positive, 2 * true_positive + false_positive + false_negative),
+        "mcc": _correlation(true_positive, false_positive, false_negative, true_negative),
     }
+
+
+def _correlation(true_positive: Array, false_positive: Array, false_negative: Array, true_negative: Array) -> Array:
+    """Return Matthews' correlation (Matthews 1975); NaN where all images, or all calls, are on one side."""
+    sides = (true_positive + false_positive) * (true_positive + false_negative)
+    other_sides = (true_negative + false_positive) * (true_negative + false_negative)
+    return ratio(true_positive * true_negative - false_positive * false_negative, np.sqrt(sides * other_sides))
 
 
 def confusion_matrix(probabilities: Array, labels: Labels) -> npt.NDArray[np.int64]:
@@ -149,6 +170,17 @@ def balanced_accuracy(probabilities: Array, labels: Labels, weights: Array) -> A
     """Mean over the classes of the share recognised, shape (R,); NaN where a class has no image."""
     recall = call_metrics(positive_calls(probabilities, {}), labels, weights)["sensitivity"]
     return recall.mean(axis=1)
+
+
+def matthews_correlation(probabilities: Array, labels: Labels, weights: Array) -> Array:
+    """Correlation between true and most probable class (Gorodkin 2004, R_K), shape (R,); NaN where one is constant."""
+    count = np.arange(probabilities.shape[1])
+    truth = (labels[:, None] == count).astype(float)
+    called = (probabilities.argmax(axis=1)[:, None] == count).astype(float)
+    total, right = weights.sum(axis=1), weights @ (truth * called).sum(axis=1)
+    of_truth, of_calls = weights @ truth, weights @ called
+    spread = (total**2 - np.square(of_truth).sum(axis=1)) * (total**2 - np.square(of_calls).sum(axis=1))
+    return ratio(right * total - (of_truth * of_calls).sum(axis=1), np.sqrt(np.maximum(spread, 0)))
 
 
 def brier(probabilities: Array, labels: Labels, weights: Array) -> Array:
@@ -183,6 +215,7 @@ def all_metrics(
         "accuracy": accuracy(probabilities, labels, weights),
         "balanced_accuracy": at_argmax["sensitivity"].mean(axis=1),
         "macro_f1": at_argmax["f1"].mean(axis=1),
+        "mcc": matthews_correlation(probabilities, labels, weights),
         "brier": brier(probabilities, labels, weights),
         "nll": negative_log_likelihood(probabilities, labels, weights),
     }

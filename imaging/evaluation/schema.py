@@ -50,11 +50,15 @@ class ClassMetrics(Frozen):
     """Area under the precision-recall curve, without interpolation."""
     sensitivity_at_95_specificity: Figure = MISSING
     """At the lowest threshold that 95 in 100 images of other classes stay below; chosen on the test part itself."""
+    specificity_at_95_sensitivity: Figure = MISSING
+    """At the highest threshold that 95 in 100 images of the class reach; chosen on the test part itself."""
     sensitivity: Figure
     specificity: Figure
     ppv: Figure
     npv: Figure
     f1: Figure
+    mcc: Figure = MISSING
+    """Matthews' correlation between call and truth, -1 to 1."""
 
 
 class Overall(Frozen):
@@ -66,6 +70,8 @@ class Overall(Frozen):
     accuracy: Figure
     """The share of images, whatever their class, whose most probable class is the true one."""
     macro_f1: Figure
+    mcc: Figure = MISSING
+    """Correlation between true and most probable class, -1 to 1."""
     brier: Figure
     nll: Figure
 

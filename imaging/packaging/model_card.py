@@ -7,12 +7,17 @@ from typing import Any
 import numpy as np
 
 from imaging.models.directory import ModelInfo
+from imaging.training.reports import TrainingReport
 
 TEMPLATES = Path(__file__).parent / "templates"
 
 
 def render_model_card(
-    info: ModelInfo, evaluation: Mapping[str, Any], manifest: Mapping[str, Any], parts: Mapping[str, np.ndarray]
+    info: ModelInfo,
+    evaluation: Mapping[str, Any],
+    manifest: Mapping[str, Any],
+    parts: Mapping[str, np.ndarray],
+    training: TrainingReport | None,
 ) -> str:
     """Render the card.
 
@@ -21,6 +26,7 @@ def render_model_card(
         evaluation: `evaluation.json`.
         manifest: The dataset's.
         parts: Indices of each part of the split.
+        training: What `curves.json` tells; `None` where the directory has none.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -29,7 +35,11 @@ def render_model_card(
     )
     environment.filters |= {"figure": figure_text, "sentence": sentence}
     return environment.get_template("model_card.md.j2").render(
-        info=info, e=evaluation, manifest=manifest, sizes={name: len(indices) for name, indices in parts.items()}
+        info=info,
+        e=evaluation,
+        manifest=manifest,
+        sizes={name: len(indices) for name, indices in parts.items()},
+        training=training,
     )
 
 

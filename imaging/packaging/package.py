@@ -18,6 +18,7 @@ from imaging.inference import Predictor
 from imaging.models.directory import ModelInfo, load_info, package_digest, replace_info
 from imaging.models.manifest import write_manifest
 from imaging.packaging.model_card import render_model_card
+from imaging.training.reports import CURVES_FILE, read_report
 
 REPORTS = ("evaluation.json", "evaluation.html")
 TELLING_CONFIDENCE = 0.8
@@ -61,7 +62,9 @@ def package_on_disk(
         atomic.write_bytes(folder / "reference_profile.parquet", reference_profile(data, scores, info.classes))
         _write_reference(folder, data, parts.parts["test"], scores)
         found = json.loads((evaluation / "evaluation.json").read_text())
-        atomic.write_text(folder / "model_card.md", render_model_card(info, found, data.manifest, parts.parts))
+        training = read_report(folder) if (folder / CURVES_FILE).is_file() else None
+        card = render_model_card(info, found, data.manifest, parts.parts, training)
+        atomic.write_text(folder / "model_card.md", card)
         write_manifest(folder)
     return package_digest(out)
 

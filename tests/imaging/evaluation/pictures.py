@@ -7,6 +7,8 @@ import numpy as np
 
 from imaging.config import InputConfig
 from imaging.models.directory import ModelInfo, save_model
+from imaging.training.reports import report_training
+from tests.imaging.training.histories import best_of, history
 
 
 def write_pictures(
@@ -80,5 +82,8 @@ def write_picture_model(folder: Path, dataset: Path, split: Path, **changes: obj
         "digests": {"dataset": data.digest, "recipe": "sha256:r"},
     }
     save_model(folder, model, ModelInfo.model_validate({**given, **changes}))
-    (folder / "curves.json").write_text("[]")
+    course = history([0.9, 0.6, 0.5, 0.52])
+    (folder / "curves.json").write_text(
+        report_training(course, best_of(course), classes=len(data.classes)).model_dump_json()
+    )
     return folder

@@ -51,6 +51,7 @@ def test_figures_at_the_operating_point_are_scikit_learns():
             "ppv": reference.precision_score(truth, called),
             "npv": reference.precision_score(~truth, ~called),
             "f1": reference.f1_score(truth, called),
+            "mcc": reference.matthews_corrcoef(truth, called),
         }
         assert {name: whole(f"{name}/{index}") for name in expected} == pytest.approx(expected)
 
@@ -66,6 +67,7 @@ def test_figures_over_all_classes_are_scikit_learns():
         "accuracy": reference.accuracy_score(ONE.labels, top),
         "balanced_accuracy": reference.balanced_accuracy_score(ONE.labels, top),
         "macro_f1": reference.f1_score(ONE.labels, top, average="macro"),
+        "mcc": reference.matthews_corrcoef(ONE.labels, top),
         "brier": reference.brier_score_loss(ONE.labels, ONE.probabilities, scale_by_half=False),
         "nll": reference.log_loss(ONE.labels, ONE.probabilities),
     }

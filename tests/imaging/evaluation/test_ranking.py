@@ -1,4 +1,4 @@
-"""Average precision and sensitivity at a fixed specificity, held to scikit-learn, also for weighted images and ties."""
+"""Average precision, and sensitivity or specificity where the other is fixed: scikit-learn's, weighted and tied."""
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ def test_figures_are_scikit_learns_for_every_weighting(
     scores: np.ndarray, truth: np.ndarray, weights: np.ndarray
 ) -> None:
     ranking = Ranking.of(scores, truth, weights)
-    found = ranking.auroc(), ranking.average_precision(), ranking.sensitivity_at(0.95)
+    found = ranking.auroc(), ranking.average_precision(), ranking.sensitivity_at(0.95), ranking.specificity_at(0.95)
     for row, weight in enumerate(weights):
         if not weight[truth].sum() or not weight[~truth].sum():
             assert np.isnan(found[0][row])
@@ -29,6 +29,7 @@ def test_figures_are_scikit_learns_for_every_weighting(
         assert found[1][row] == pytest.approx(reference.average_precision_score(truth, scores, sample_weight=weight))
         alarms, hits, _ = reference.roc_curve(truth, scores, sample_weight=weight, drop_intermediate=False)
         assert found[2][row] == pytest.approx(hits[alarms <= 0.05 + 1e-9].max())
+        assert found[3][row] == pytest.approx(1 - alarms[hits >= 0.95 - 1e-9].min())
 
 
 def test_sensitivity_at_a_specificity_counts_only_what_lies_above_enough_others() -> None:
@@ -43,3 +44,4 @@ def test_a_class_without_images_has_no_figure() -> None:
     found = ranking_metrics(probabilities, np.zeros(4, int), np.ones((2, 4)))
     assert all(np.isnan(values).all() for values in (found["auroc"], found["sensitivity_at_95_specificity"]))
     assert np.isnan(found["average_precision"][:, 1]).all()
+    assert np.isnan(found["specificity_at_95_sensitivity"]).all()

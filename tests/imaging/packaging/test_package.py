@@ -18,6 +18,7 @@ from imaging.models.directory import PACKAGE_FILES
 from imaging.models.manifest import manifest_problems
 from imaging.packaging import load_info, package_digest, package_on_disk, verify_package
 from imaging.packaging.model_card import figure_text, render_model_card
+from imaging.training.reports import read_report
 
 
 def pack(run, out, **extra):
@@ -104,7 +105,16 @@ def test_the_card_of_a_pretrained_model_does_not_shout(finished):
     info = load_info(finished.package).model_copy(update={"initial_weights": "imagenet:sha256:1"})
     evaluation = json.loads((finished.evaluation / "evaluation.json").read_text())
     parts = Split.load(finished.split).parts
-    assert "random weights" not in render_model_card(info, {**evaluation, "limits": []}, data.manifest, parts)
+    card = render_model_card(info, {**evaluation, "limits": []}, data.manifest, parts, None)
+    assert "random weights" not in card
+    assert "Its course is not recorded." in card
+
+
+def test_the_card_says_how_the_training_went(finished):
+    text = (finished.package / "model_card.md").read_text()
+    verdict = read_report(finished.package).verdict
+    assert f"Judged by its own curves: {verdict.verdict}; " in text
+    assert verdict.rule[1:] in text
 
 
 def test_no_patient_key_is_in_the_package(finished):
