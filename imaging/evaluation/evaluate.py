@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from imaging.errors import DataError
 from imaging.evaluation.bootstrap import centred_interval, intervals, percentile_interval, resample
+from imaging.evaluation.delong import delong_interval
 from imaging.evaluation.expected_calibration_error import (
     BINS,
     chance_error,
@@ -20,7 +21,9 @@ from imaging.evaluation.schema import CalibrationSummary, ChampionComparison, Cl
 MARGIN_LEVELS = (5.0, 95.0)
 """Percentiles of a one-sided 95 % bound."""
 
-PER_CLASS = tuple(name for name, field in ClassMetrics.model_fields.items() if field.annotation is Figure)
+PER_CLASS = tuple(
+    name for name, field in ClassMetrics.model_fields.items() if field.annotation is Figure and name != "auroc_delong"
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -80,6 +83,7 @@ def _class_metrics(answers: Answers, name: str, found: dict[str, Figure]) -> Cla
         n_patients=len(np.unique(answers.patients[mine])),
         decision="argmax" if point is None else "operating point",
         operating_point=point,
+        auroc_delong=delong_interval(answers.probabilities[:, index], mine, answers.patients),
         **figures,
     )
 

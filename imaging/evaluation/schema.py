@@ -46,6 +46,8 @@ class ClassMetrics(Frozen):
     """What makes an image count as positive in sensitivity, specificity, PPV, NPV and F1."""
     operating_point: float | None
     auroc: Figure
+    auroc_delong: Figure = MISSING
+    """The same with DeLong's interval for clustered images: a cross-check of the bootstrap's."""
     average_precision: Figure = MISSING
     """Area under the precision-recall curve, without interpolation."""
     sensitivity_at_95_specificity: Figure = MISSING
