@@ -61,4 +61,4 @@ def _win_shares(scores: Array, positive: npt.NDArray[np.bool_]) -> Array:
 def _by_patient(values: Array, side: npt.NDArray[np.bool_], patients: npt.NDArray) -> Array:
     """Sum up each patient's values of one side, 0 where they have none."""
     _, codes = np.unique(patients, return_inverse=True)
-    return np.bincount(codes, weights=np.where(side, values, 0.0))
+    return np.bincount(codes, weights=np.where(side, values, 0.0)).astype(np.float64, copy=False)
