@@ -44,7 +44,7 @@ def phantom_material(place: Path, note: Note) -> Material:
     if not (place / "images" / "labels.csv").is_file():
         write_phantom(site_a, patients=PHANTOM_PATIENTS, seed=1)
         write_phantom(unseen, patients=12, seed=2)
-        write_phantom(site_b, patients=SHIFTED_PATIENTS, seed=3, site="B", device_shift=0.9)
+        write_phantom(site_b, patients=SHIFTED_PATIENTS, seed=3, site="B", device_shift=1.0)
         _merge_tables(place / "images" / "labels.csv", [site_a, site_b])
     shifted = _files(site_b)
     return Material(
