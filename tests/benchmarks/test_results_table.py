@@ -1,0 +1,31 @@
+"""What benchmarks/README.md shows is what was measured."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+RESULTS = sorted((BENCHMARKS / "results").glob("*.json"))
+
+
+def test_the_readme_shows_every_committed_result_and_no_other_figure() -> None:
+    command = [sys.executable, str(BENCHMARKS / "results_table.py")]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+    _, _, rest = (BENCHMARKS / "README.md").read_text().partition("## Results\n")
+    shown, _, _ = rest.partition("\n## ")
+    assert printed.strip() in shown
+    assert shown.count("\n### ") == len(RESULTS) > 0
+
+
+@pytest.mark.parametrize("path", RESULTS, ids=lambda path: path.stem)
+def test_a_result_says_where_it_was_measured_and_holds_its_targets_or_says_that_it_does_not(path: Path) -> None:
+    result = json.loads(path.read_text())
+    assert result["benchmark"] == path.stem
+    assert result["commit"]
+    assert result["machine"]["cores"] >= 1
+    for row in result["rows"]:
+        measured = row["ours"] is not None and row["target"] is not None
+        assert (row["holds"] is not None) == measured, row["name"]
