@@ -10,6 +10,7 @@ and the accuracies must not differ by more than the seeds do.
 """
 
 import argparse
+import json
 import os
 import statistics
 import tempfile
@@ -20,7 +21,7 @@ from typing import Any
 
 import numpy as np
 from linear_head import linear_head
-from report import report
+from report import RESULTS, report
 from rich.console import Console
 
 from imaging.config import TrainConfig
@@ -95,7 +96,21 @@ def main() -> None:
         rows = [measure(case, Path(scratch)) for case in CASES if not only or case.recipe in only]
         if not only or "views" in only:
             rows += kept_views(Path(scratch))
-    report("transfer", rows)
+    report("transfer", rows + (not_asked(rows) if only else []))
+
+
+def not_asked(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the rows of the last result that `--only` did not measure again."""
+    path = RESULTS / "transfer.json"
+    before = json.loads(path.read_text())["rows"] if path.is_file() else []
+    measured = {subject(row) for row in rows}
+    return [row for row in before if subject(row) not in measured]
+
+
+def subject(row: dict[str, Any]) -> str:
+    """Return what a row is about: a recipe, or the kept views."""
+    name = row["name"].partition(":")[0]
+    return name if name in {case.recipe for case in CASES} else "views"
 
 
 def prepare(case: Case, scratch: Path) -> tuple[Path, Path]:
@@ -178,7 +193,7 @@ def peer_figure(case: Case, version: Path, split: Path) -> float:
 
 def kept_views(scratch: Path) -> list[dict[str, Any]]:
     """Compare a head stage on kept views with one that runs the backbone in every epoch."""
-    case = CASES[1]
+    case = CASES[0]
     version, split = prepare(case, scratch)
     kept, every = [], []
     for seed in SEEDS:

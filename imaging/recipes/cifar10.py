@@ -1,12 +1,16 @@
 """Recipes for the ten kinds of small pictures of CIFAR-10.
 
-| recipe                 | test accuracy    | hardware, time of training |
-|------------------------|------------------|----------------------------|
-| cnn_cifar10            | not measured yet |                            |
-| googlenet_cifar10      | not measured yet |                            |
-| googlenet_cifar10_long | not measured yet |                            |
-| resnet20_cifar10       | not measured yet |                            |
-| resnet56_cifar10       | not measured yet |                            |
+| recipe                 | test accuracy                | hardware, time of training |
+|------------------------|------------------------------|----------------------------|
+| cnn_cifar10            | 65.1 % (63.0-67.2), 1 seed   | 33 s, two Zen 3 cores      |
+| googlenet_cifar10      | not measured yet             |                            |
+| googlenet_cifar10_long | not measured yet             |                            |
+| resnet20_cifar10       | 87.6 % (86.1-89.1), 1 seed   | 135 s, two Zen 3 cores     |
+| resnet56_cifar10       | 88.1 % (86.6-89.5), 1 seed   | 382 s, two Zen 3 cores     |
+
+Measured by `benchmarks/bench_transfer.py` on a fifth of CIFAR-10: 10,000 training and 2,000 test pictures that went
+through JPEG, the ResNets from weights trained on all of it. Such pictures cost a network of the whole set about ten
+points; nothing here has been measured on the whole set.
 
 Sources: Krizhevsky 2009, "Learning multiple layers of features from tiny images"; Szegedy et al. 2015, "Going deeper
 with convolutions", section 5 for auxiliary heads at 0.3; He et al. 2016, "Deep residual learning for image

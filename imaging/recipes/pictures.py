@@ -1,12 +1,19 @@
 """Recipes for photographs in folders: five kinds of flowers, cats and dogs, and any other tree of class folders.
 
-| recipe               | test accuracy    | hardware, time of training |
-|----------------------|------------------|----------------------------|
-| vgg16_flowers        | not measured yet |                            |
-| mobilenetv2_flowers  | not measured yet |                            |
-| resnet18_catsdogs    | not measured yet |                            |
-| mobilenetv2_catsdogs | not measured yet |                            |
-| folder_cnn           | not measured yet |                            |
+| recipe               | test accuracy (mean +- std, n seeds) | hardware, time of training |
+|----------------------|--------------------------------------|----------------------------|
+| vgg16_flowers        | not measured yet                     |                            |
+| mobilenetv2_flowers  | 90.7 % +- 1.3, 3 seeds               | 72 s, two Zen 3 cores      |
+| resnet18_catsdogs    | not measured yet                     |                            |
+| mobilenetv2_catsdogs | 96.1 % +- 1.0, 3 seeds               | 18 s, two Zen 3 cores      |
+| folder_cnn           | 45.3 % (34.7-57.3), 1 seed           | 9 s, two Zen 3 cores       |
+
+Measured by `benchmarks/bench_transfer.py`: 275 flowers packed at 320 px (75 to test), 236 cats and dogs at 224 (60 to
+test); `folder_cnn` on the flowers at 128 px. VGG16 and ResNet-18 need weights that are not at hand.
+
+How MobileNetV2's were chosen: by four-fold cross-validation without the test part. Flowers at 224 px: right for 84.0 %
+with its last two blocks and the best epoch, 84.5 % with averaged weights, 85.3 % with the last six blocks as well; at
+320 px, with the first of these, 87.2 %. Cats and dogs: 98.8 % with every one of these, to within two pictures.
 
 Sources: Simonyan and Zisserman 2015, "Very deep convolutional networks for large-scale image recognition"; Sandler et
 al. 2018, "MobileNetV2"; He et al. 2016, "Deep residual learning for image recognition"; Yosinski et al. 2014, "How
