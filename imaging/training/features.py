@@ -20,7 +20,9 @@ from imaging.training.batches import Images, Plan
 KEPT_BYTES = 2 * 2**30
 """Features are kept up to this many bytes for each of the training and validation images."""
 CHUNK = 64
-"""Images in one pass of the frozen blocks."""
+"""Images in one pass of the frozen blocks, up to 224 px."""
+CHUNK_PIXELS = CHUNK * 224**2
+"""Larger images go in smaller passes: on a CPU, values beyond the allocator's kept memory cost twice the time."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,6 +69,7 @@ class FrozenFeatures:
         self._device = device
         self._precision = precision
         self._limit_bytes = limit_bytes
+        self._chunk = max(1, min(CHUNK, CHUNK_PIXELS // config.size**2))
         self._kept: Tensor | None = None
         self._kept_depth = 0
         self._kept_look: Look | None = None
@@ -133,10 +136,10 @@ class FrozenFeatures:
         if self._kept is not None and self._kept_look == look and self._kept_depth <= depth:
             start = self._kept_depth
             return torch.stack(
-                [torch.cat([self._run(part, start, depth) for part in view.split(CHUNK)]) for view in self._kept]
+                [torch.cat([self._run(part, start, depth) for part in view.split(self._chunk)]) for view in self._kept]
             )
         generator = torch.Generator().manual_seed(look.seed)
-        plan = Plan.in_order(len(self._images), CHUNK, self._device)
+        plan = Plan.in_order(len(self._images), self._chunk, self._device)
         views = []
         for _ in range(look.views):
             parts = []
