@@ -27,5 +27,7 @@ def test_a_result_says_where_it_was_measured_and_holds_its_targets_or_says_that_
     assert result["commit"]
     assert result["machine"]["cores"] >= 1
     for row in result["rows"]:
-        measured = row["ours"] is not None and row["target"] is not None
-        assert (row["holds"] is not None) == measured, row["name"]
+        if row["ours"] is None:
+            assert row["holds"] is None, row["name"]
+        elif row["target"] is not None:
+            assert row["holds"] in (True, False), row["name"]
