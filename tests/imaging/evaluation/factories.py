@@ -10,8 +10,7 @@ from imaging.evaluation.evaluate import Answers, evaluate_calibration, evaluate_
 from imaging.evaluation.metrics import confusion_matrix
 from imaging.evaluation.schema import Evaluation, Figure, Latency, SplitOverlap
 from imaging.evaluation.subgroups import evaluate_subgroups
-from imaging.training.reports import report_training
-from tests.imaging.training.histories import best_of, history
+from tests.imaging.training.histories import history, write_curves
 
 CLASSES = ("covid", "normal", "pneumonia")
 POINTS = {"covid": 0.25, "pneumonia": 0.25}
@@ -146,8 +145,5 @@ def write_small_model(folder: Path, dataset: Path, split: Path) -> Path:
         digests={"recipe": "sha256:r"},
     )
     save_model(folder, model, info)
-    course = history([0.9, 0.6, 0.5, 0.52])
-    (folder / "curves.json").write_text(
-        report_training(course, best_of(course), classes=len(data.classes)).model_dump_json()
-    )
+    write_curves(folder, history([0.9, 0.6, 0.5, 0.52]))
     return folder

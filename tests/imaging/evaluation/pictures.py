@@ -7,8 +7,7 @@ import numpy as np
 
 from imaging.config import InputConfig
 from imaging.models.directory import ModelInfo, save_model
-from imaging.training.reports import report_training
-from tests.imaging.training.histories import best_of, history
+from tests.imaging.training.histories import history, write_curves
 
 
 def write_pictures(
@@ -82,8 +81,5 @@ def write_picture_model(folder: Path, dataset: Path, split: Path, **changes: obj
         "digests": {"dataset": data.digest, "recipe": "sha256:r"},
     }
     save_model(folder, model, ModelInfo.model_validate({**given, **changes}))
-    course = history([0.9, 0.6, 0.5, 0.52])
-    (folder / "curves.json").write_text(
-        report_training(course, best_of(course), classes=len(data.classes)).model_dump_json()
-    )
+    write_curves(folder, history([0.9, 0.6, 0.5, 0.52]))
     return folder

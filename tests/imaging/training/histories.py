@@ -1,7 +1,9 @@
 """Hand-made histories: one list a curve, a stage for each list of stages."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
+from imaging.training.reports import CURVES_FILE, report_training
 from imaging.training.results import EpochResult
 
 
@@ -40,3 +42,9 @@ def history(
 
 def best_of(results: Sequence[EpochResult]) -> EpochResult:
     return min(results, key=lambda result: result.val_loss)
+
+
+def write_curves(directory: Path, results: Sequence[EpochResult]) -> None:
+    """Write the `curves.json` of a network of three classes."""
+    report = report_training(results, best_of(results), classes=3)
+    (directory / CURVES_FILE).write_text(report.model_dump_json())
