@@ -52,7 +52,7 @@ def test_measured_rows_are_read_from_the_tables_and_every_recipe_has_one() -> No
     rows = measured_rows()
     assert rows.keys() == RECIPES.keys()
     assert all(rows[name] for name in RECIPES if name != "mobilenetv2_smoke")
-    assert rows["mobilenetv2_xray3"]["test balanced accuracy (95 %)"].startswith("0.")
+    assert rows["mobilenetv2_xray3"]["test balanced accuracy"].startswith("0.")
 
 
 def test_a_table_gives_its_filled_cells() -> None:
