@@ -2,7 +2,7 @@
 
 | recipe           | test macro AUROC (95 %)      | hardware, time of training |
 |------------------|------------------------------|----------------------------|
-| smallcnn_phantom | 0.985 (0.972-0.995), 1 seed  | 45 s, two Zen 3 cores, shared |
+| smallcnn_phantom | 0.985 (0.971-0.995), 1 seed  | 25 s, two Zen 3 cores          |
 
 By `make demo`: 345 synthetic patients, their own split.
 """
