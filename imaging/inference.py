@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from imaging.allocation import kept_memory
 from imaging.errors import ConfigurationError, DataError
 from imaging.explain.grad_cam import heat_maps
 from imaging.models.directory import ModelInfo, load_info, load_model
@@ -92,7 +93,8 @@ class Predictor:
         """
         self._check(images)
         chosen = np.arange(len(images)) if rows is None else rows
-        parts = [self._forward(images[chosen[start : start + BATCH]])[1] for start in range(0, len(chosen), BATCH)]
+        with kept_memory():
+            parts = [self._forward(images[chosen[start : start + BATCH]])[1] for start in range(0, len(chosen), BATCH)]
         if not parts:
             return np.empty((0, len(self.info.classes)), dtype=np.float32)
         return torch.cat(parts).cpu().numpy()

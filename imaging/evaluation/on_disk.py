@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from imaging import atomic
+from imaging.allocation import kept_memory
 from imaging.config import Frozen
 from imaging.evaluation.assemble import assemble
 from imaging.evaluation.bootstrap import RESAMPLES
@@ -119,8 +120,9 @@ def evaluate_external_on_disk(
 def _report(subject: Subject, answers: Answers, out: Path, *, champion: ChampionComparison | None) -> Evaluation:
     """Measure the rest, and write the folder."""
     first = np.asarray(subject.images[subject.test[:1]])
-    latency = measure_latency(lambda: subject.predictor.probabilities(first), device=device_name())
-    evaluation = assemble(subject, answers, champion=champion, latency=latency)
+    with kept_memory():  # as the server does
+        latency = measure_latency(lambda: subject.predictor.probabilities(first), device=device_name())
+        evaluation = assemble(subject, answers, champion=champion, latency=latency)
     right, wrong = explain_cases(subject, answers)
     html = render_evaluation(evaluation, drawings=draw(answers, evaluation), right=right, wrong=wrong)
     with atomic.new_directory(out) as folder:

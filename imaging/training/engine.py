@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
+from imaging.allocation import kept_memory
 from imaging.config import Stage, TrainConfig
 from imaging.errors import DataError, EmptyDatasetError
-from imaging.training.allocation import kept_memory
 from imaging.training.average import WeightAverage
 from imaging.training.batches import PackedImages, place
 from imaging.training.features import FrozenFeatures, Look

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from audit.predictions import PredictionSpool
+from imaging.allocation import keep_memory
 from imaging.dicom.pixels import Limits
 from imaging.errors import InvalidImageError, ServiceError
 from imaging.inference import Predictor
@@ -34,6 +35,7 @@ class ChestXrayHandler:
         Raises:
             ModelPackageError: the package is not the released one, or could run code; the worker does not start.
         """
+        keep_memory()
         settings = Settings()
         released = context.manifest["model"]
         package = Path(context.system_properties["model_dir"]) / "package"
