@@ -8,7 +8,7 @@ from audit import record
 from imaging.errors import GateFailureError
 
 if TYPE_CHECKING:
-    from imaging.evaluation.gates import GateReport
+    from imaging.evaluation.gate import GateReport
 
 
 def installed_table() -> Path:

@@ -5,8 +5,8 @@ Arrays in, figures out: `metrics`, `bootstrap`, `expected_calibration_error`, `c
 `pipelines/gates.yaml`. Training and registering are left to others.
 """
 
+from imaging.evaluation.gate import GateReport, GateResult
 from imaging.evaluation.gate_table import check_gates_on_disk
-from imaging.evaluation.gates import GateReport, GateResult
 from imaging.evaluation.on_disk import Calibration, calibrate_on_disk, evaluate_external_on_disk, evaluate_on_disk
 from imaging.evaluation.schema import Evaluation
 

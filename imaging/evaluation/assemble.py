@@ -19,6 +19,7 @@ from imaging.evaluation.schema import (
     SplitOverlap,
     Subgroup,
 )
+from imaging.evaluation.sections import measure_sections
 from imaging.evaluation.subject import Subject
 
 COPIED = (
@@ -61,6 +62,7 @@ def assemble(
         source_confounding=origin,
         champion=champion,
         latency=latency,
+        **measure_sections(subject, answers),
         overlap=SplitOverlap(patients=overlap.patients, duplicates=overlap.duplicates),
         limits=plain_limits(
             initial_weights=subject.info.initial_weights,

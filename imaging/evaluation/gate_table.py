@@ -9,7 +9,8 @@ from pydantic import Field, ValidationError
 from imaging import atomic
 from imaging.config import Frozen
 from imaging.errors import ThoraxError
-from imaging.evaluation.gates import GATES, Evidence, GateReport, GateResult, GateRow, applies
+from imaging.evaluation.gate import Evidence, GateReport, GateResult, GateRow, applies
+from imaging.evaluation.gates import GATES
 from imaging.evaluation.report import render_gates
 from imaging.evaluation.schema import Evaluation
 from imaging.models.directory import package_digest

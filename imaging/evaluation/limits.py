@@ -43,7 +43,8 @@ def plain_limits(
         said.append(
             f"{len(weak)} of {len(subgroups)} subgroups are too small or not recorded: for them nothing is claimed"
         )
-    said.append("not evaluated in this version: " + ", ".join(NOT_EVALUATED))
+    if NOT_EVALUATED:
+        said.append("not evaluated in this version: " + ", ".join(NOT_EVALUATED))
     if subject == "radiograph":
         said.append("decision support for research only: a physician must confirm every answer")
     return tuple(said)

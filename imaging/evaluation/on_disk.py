@@ -17,6 +17,7 @@ from imaging.evaluation.operating_points import RULE, choose_operating_points
 from imaging.evaluation.plots import draw_confusion, draw_reliability, draw_roc
 from imaging.evaluation.report import figure_text, render_evaluation
 from imaging.evaluation.schema import ChampionComparison, Evaluation
+from imaging.evaluation.sections import draw_sections
 from imaging.evaluation.sheet import explain_cases
 from imaging.evaluation.subject import Subject, answer_test_part, ask_champion, load_external, load_subject
 from imaging.models.directory import replace_info
@@ -133,7 +134,7 @@ def _report(subject: Subject, answers: Answers, out: Path, *, champion: Champion
 
 
 def draw(answers: Answers, evaluation: Evaluation) -> dict[str, str]:
-    """Draw the report's three pictures as SVG."""
+    """Draw the report's pictures as SVG."""
     legend = {name: f"{name}  {figure_text(one.auroc, 2)}" for name, one in evaluation.per_class.items()}
     roc = draw_roc(
         answers.probabilities,
@@ -146,6 +147,7 @@ def draw(answers: Answers, evaluation: Evaluation) -> dict[str, str]:
         "roc": roc,
         "reliability": draw_reliability(answers.before, answers.probabilities, answers.labels),
         "confusion": draw_confusion(np.array(evaluation.confusion), classes=answers.classes),
+        **draw_sections(evaluation),
     }
 
 

@@ -10,7 +10,7 @@ from imaging.evaluation.schema import Evaluation, Figure
 
 if TYPE_CHECKING:
     from imaging.evaluation.cross_validation import CrossValidation
-    from imaging.evaluation.gates import GateReport
+    from imaging.evaluation.gate import GateReport
 
 TEMPLATES = Path(__file__).parent / "templates"
 

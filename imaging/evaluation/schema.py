@@ -3,12 +3,12 @@
 A figure that could not be computed is `None`, never NaN and never a guess; the gates fail on it.
 """
 
-import math
 from typing import Literal
 
-from pydantic import ConfigDict, field_validator
+from pydantic import ConfigDict
 
 from imaging.config import Floors, Frozen
+from imaging.evaluation.figure import MISSING, Figure
 
 SCHEMA_VERSION = 1
 
@@ -19,22 +19,6 @@ NOT_EVALUATED = (
     "signature of the package",
 )
 """Rows of the gate table whose inputs do not exist in this version."""
-
-
-class Figure(Frozen):
-    """A value with its 95 % patient-level bootstrap interval."""
-
-    value: float | None
-    low: float | None = None
-    high: float | None = None
-
-    @field_validator("value", "low", "high", mode="before")
-    @classmethod
-    def _nan_is_missing(cls, value: float | None) -> float | None:
-        return None if value is None or not math.isfinite(value) else float(value)
-
-
-MISSING = Figure(value=None)
 
 
 class ClassMetrics(Frozen):

@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imaging.evaluation import check_gates_on_disk
+from imaging.evaluation.gate import GateReport, GateResult
 from imaging.evaluation.gate_table import GateTable, judge
-from imaging.evaluation.gates import GATES, GateReport, GateResult
+from imaging.evaluation.gates import GATES
 from imaging.evaluation.schema import Evaluation, Figure
 from tests.imaging.evaluation.conftest import Finished
 

@@ -6,8 +6,9 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
+from imaging.evaluation.gate import GateReport, GateResult, GateRow
 from imaging.evaluation.gate_table import GateTable, judge
-from imaging.evaluation.gates import GATES, GateReport, GateResult, GateRow
+from imaging.evaluation.gates import GATES
 from imaging.evaluation.report import render_gates
 from imaging.evaluation.schema import Evaluation, Figure
 
