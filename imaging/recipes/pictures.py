@@ -73,7 +73,7 @@ def mobilenetv2_flowers() -> TrainConfig:
         subject="picture",
         input=InputConfig(size=320),
         stages=(
-            Stage(name="head", epochs=20, trainable="head", lr=2e-3, weight_decay=1e-2, views=4),
+            Stage(name="head", epochs=40, trainable="head", lr=2e-3, weight_decay=1e-2, views=4),
             Stage(
                 name="last-blocks",
                 epochs=12,
@@ -87,7 +87,7 @@ def mobilenetv2_flowers() -> TrainConfig:
         augment=AugmentConfig(rotation_degrees=10, crop_area=(0.6, 1.0), flip=True, brightness=0.1, contrast=0.1),
         label_smoothing=0.05,
         ema_decay=0.95,
-        patience=20,
+        patience=40,
         floors=FLOORS,
     )
 
