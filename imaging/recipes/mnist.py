@@ -13,15 +13,15 @@ Measured by `benchmarks/bench_training.py`: all 60,000 images, the last epoch, t
 How they were chosen: on 5,000 validation images held out from the 60,000, by loss and accuracy after the last epoch,
 never on the test images. With LeNet-5, Nesterov's SGD at 0.1 with weight decay was right for 99.12, 99.10 and 99.10 %
 (three seeds); at a rate of 0.05 for 99.00 and 99.10 % (two); at 0.1 without decay for 99.00 %, and with stronger
-distortions too (10 degrees, a scale of 0.9 to 1.1) for 99.06 %; Adam at 3e-3 for 98.86 to 99.12 % with other means and
-first weights, and with one cycle, whose rise is long for five epochs, for 98.82 and 98.98 %. An average of weights
-changes nothing at the end of the cosine and much before it: after one epoch 98.46 instead of 97.14 %, which is what
-`lenet5_mnist_quick` lives on. It takes batches of 256, whose epoch lasts two thirds as long as with 128, though two
-are needed where 128 needed one (98.58 % after it, instead of 98.1). After two of its three epochs it was right for 98.70 and
-98.60 % (two seeds) at a rate of 0.3, for 98.70 and 98.38 % at 0.2, for 98.64 and 98.64 % at 0.4; a schedule of two
-epochs ended at 98.30 to 98.56 %. The settings of `lenet5_mnist` gave 98.92 % with `lenet5_mnist_28`, and 99.46 % with
-`cnn_mnist` (at a rate of 0.05 99.28 %, at 0.02 99.10 %).
-One seed but where said: differences below 0.1 points are chance.
+distortions too (10 degrees, a scale of 0.9 to 1.1) for 99.06 %; Adam at 3e-3 for 98.86 to 99.12 % with other means
+and first weights, and with one cycle, whose rise is long for five epochs, for 98.82 and 98.98 %. An average of
+weights changes nothing at the end of the cosine and much before it: after one epoch 98.46 instead of 97.14 %, which
+is what `lenet5_mnist_quick` lives on. It takes batches of 256, whose epoch lasts two thirds as long as with 128,
+though two are needed where 128 needed one (98.58 % after it, instead of 98.1). After two of its three epochs it was
+right for 98.70 and 98.60 % (two seeds) at a rate of 0.3, for 98.70 and 98.38 % at 0.2, for 98.64 and 98.64 % at 0.4;
+a schedule of two epochs ended at 98.30 to 98.56 %. The settings of `lenet5_mnist` gave 98.92 % with
+`lenet5_mnist_28`, and 99.46 % with `cnn_mnist` (at a rate of 0.05 99.28 %, at 0.02 99.10 %). One seed but where said:
+differences below 0.1 points are chance.
 
 Sources: LeCun et al. 1998, "Gradient-based learning applied to document recognition", section II.B, for LeNet-5 and
 the border of two pixels; Sutskever et al. 2013, "On the importance of initialization and momentum in deep learning",
