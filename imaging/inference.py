@@ -14,14 +14,22 @@ from imaging.errors import ConfigurationError, DataError
 from imaging.explain.grad_cam import heat_maps
 from imaging.models.directory import ModelInfo, load_info, load_model
 from imaging.models.layers import Tail, feature_depth, trunk
+from imaging.models.mc_dropout import (
+    PASSES,
+    SEED,
+    entropy_nats,
+    has_dropout,
+    mutual_information_nats,
+    thinned_logits,
+)
+from imaging.models.novelty import NoveltyReference
+from imaging.models.prediction_set import prediction_set
 from imaging.models.preprocessing import to_input
+from imaging.models.triage import triage
 
 BATCH = 32
 """Images in one pass: more is no faster on a CPU and costs memory."""
 Explain = Literal["none", "grad-cam", "grad-cam++"]
-FRONTAL_VIEWS = ("PA", "AP")
-HARMLESS_WARNINGS = ("body_part_unknown", "view_unrecognised", "window_missing", "window_ignored", "voi_lut_ignored")
-"""Warnings about the header; any other one is about the picture and refers it."""
 
 
 class PackedImages(Protocol):
@@ -48,6 +56,11 @@ class Prediction:
         entropy_nats: Of the probabilities: 0 is certain, log(classes) knows nothing.
         decision: `report`, or `refer` to a radiologist for `reasons`.
         reasons: Rules of `triage` that held, in its order.
+        prediction_set: The classes that the model's conformal rule cannot rule out, the most probable first; empty
+            where it has none.
+        mutual_information_nats: Between the answer and which part of the head gave it; `None` where the head has no
+            dropout.
+        novelty: How unlike the training images it is, about 1 for one of them; `None` where the model cannot tell.
         heat_map: (S, S) float32 in [0, 1] for the predicted class, when asked for.
     """
 
@@ -56,14 +69,44 @@ class Prediction:
     entropy_nats: float
     decision: Literal["report", "refer"]
     reasons: tuple[str, ...]
+    prediction_set: tuple[str, ...] = ()
+    mutual_information_nats: float | None = None
+    novelty: float | None = None
     heat_map: np.ndarray | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Doubt:
+    """What the features of N images say beside their probabilities.
+
+    Attributes:
+        probabilities: (N, C) calibrated.
+        novelty: (N,) distance from the training images, where the model holds a reference.
+        mutual_information_nats: (N,) by dropout of the head, where it has any.
+    """
+
+    probabilities: np.ndarray
+    novelty: np.ndarray | None
+    mutual_information_nats: np.ndarray | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Pass:
+    """A batch on its way through: at the explanation's depth, behind the last block, and at the end."""
+
+    features: Tensor
+    last: Tensor
+    logits: Tensor
 
 
 class Predictor:
     """A loaded model. Training's evaluation and the server both ask it, so they cannot disagree."""
 
-    def __init__(self, model: nn.Module, info: ModelInfo, *, device: str = "cpu") -> None:
+    def __init__(
+        self, model: nn.Module, info: ModelInfo, *, device: str = "cpu", reference: NoveltyReference | None = None
+    ) -> None:
         self.info = info
+        self._reference = reference
         self.model = model.eval().requires_grad_(False).to(device).to(memory_format=torch.channels_last)
         depth = feature_depth(self.model)
         self._trunk = trunk(self.model, depth)
@@ -78,7 +121,8 @@ class Predictor:
             ModelPackageError: when the directory is incomplete or not valid.
         """
         info = load_info(directory)
-        return cls(load_model(directory, info), info, device=device)
+        reference = None if info.out_of_distribution is None else NoveltyReference.load(directory)
+        return cls(load_model(directory, info), info, device=device, reference=reference)
 
     def logits(self, images: PackedImages, rows: np.ndarray | None = None) -> np.ndarray:
         """Return uncalibrated logits (N, classes) float32 of packed images.
@@ -94,7 +138,8 @@ class Predictor:
         self._check(images)
         chosen = np.arange(len(images)) if rows is None else rows
         with kept_memory():
-            parts = [self._forward(images[chosen[start : start + BATCH]])[1] for start in range(0, len(chosen), BATCH)]
+            starts = range(0, len(chosen), BATCH)
+            parts = [self._forward(images[chosen[start : start + BATCH]]).logits for start in starts]
         if not parts:
             return np.empty((0, len(self.info.classes)), dtype=np.float32)
         return torch.cat(parts).cpu().numpy()
@@ -102,6 +147,43 @@ class Predictor:
     def probabilities(self, images: PackedImages, rows: np.ndarray | None = None) -> np.ndarray:
         """Return calibrated probabilities (N, classes) float64 of packed images, or of `rows` of them."""
         return calibrated(self.logits(images, rows), self.info.temperature)
+
+    def embeddings(self, images: PackedImages, rows: np.ndarray | None = None) -> np.ndarray:
+        """Return (N, F) float32, one number a feature: what `NoveltyReference` is fitted to and scores."""
+        self._check(images)
+        chosen = np.arange(len(images)) if rows is None else rows
+        with kept_memory():
+            parts = [
+                self._tail.embed(self._forward(images[chosen[start : start + BATCH]]).last)
+                for start in range(0, len(chosen), BATCH)
+            ]
+        return torch.cat(parts).cpu().numpy()
+
+    def doubt(
+        self, images: PackedImages, rows: np.ndarray | None = None, *, passes: int = PASSES, seed: int = SEED
+    ) -> Doubt:
+        """Say how sure the model is of each image.
+
+        Args:
+            images: As for `logits`.
+            rows: As for `logits`.
+            passes: Thinned heads to ask.
+            seed: Of what they drop.
+        """
+        self._check(images)
+        chosen = np.arange(len(images)) if rows is None else rows
+        with kept_memory():
+            found = [
+                self._doubt(self._forward(images[chosen[start : start + BATCH]]), passes, seed)
+                for start in range(0, len(chosen), BATCH)
+            ]
+        novelty = [one.novelty for one in found if one.novelty is not None]
+        between = [one.mutual_information_nats for one in found if one.mutual_information_nats is not None]
+        return Doubt(
+            probabilities=np.concatenate([one.probabilities for one in found]),
+            novelty=np.concatenate(novelty) if novelty else None,
+            mutual_information_nats=np.concatenate(between) if between else None,
+        )
 
     def predict(
         self,
@@ -132,25 +214,35 @@ class Predictor:
         answers: list[Prediction] = []
         for start in range(0, len(images), BATCH):
             chosen = slice(start, start + BATCH)
-            features, logits = self._forward(images[chosen])
-            maps = None if explain == "none" else self._explain(features, logits, explain)
-            rows = calibrated(logits.cpu().numpy(), self.info.temperature)
-            for index, row in enumerate(rows, start):
-                reasons = triage(
-                    row,
-                    self.info,
-                    view=None if views is None else views[index],
-                    warnings=() if warnings is None else warnings[index],
-                )
-                answers.append(_prediction(row, self.info, reasons, None if maps is None else maps[index - start]))
+            seen = self._forward(images[chosen])
+            maps = None if explain == "none" else self._explain(seen.features, seen.logits, explain)
+            doubt = self._doubt(seen, PASSES, SEED)
+            for offset in range(len(doubt.probabilities)):
+                known = {
+                    "view": None if views is None else views[start + offset],
+                    "warnings": () if warnings is None else warnings[start + offset],
+                }
+                answers.append(_prediction(doubt, offset, self.info, known, None if maps is None else maps[offset]))
         return answers
 
-    def _forward(self, images: np.ndarray) -> tuple[Tensor, Tensor]:
-        """Return the last feature map and the logits of a batch."""
+    def _doubt(self, seen: _Pass, passes: int, seed: int) -> Doubt:
+        novelty = between = None
+        if self._reference is not None:
+            novelty = self._reference.score(self._tail.embed(seen.last).cpu().numpy())
+        if has_dropout(self._tail.head):
+            inputs = self._tail.pooling(seen.last) if seen.last.ndim > 2 else seen.last
+            thinned = thinned_logits(self._tail.head, inputs, passes=passes, seed=seed).cpu().numpy()
+            between = mutual_information_nats(np.stack([calibrated(one, self.info.temperature) for one in thinned]))
+        probabilities = calibrated(seen.logits.cpu().numpy(), self.info.temperature)
+        return Doubt(probabilities=probabilities, novelty=novelty, mutual_information_nats=between)
+
+    def _forward(self, images: np.ndarray) -> _Pass:
+        """Run a batch."""
         with torch.no_grad():
             packed = torch.from_numpy(np.array(images)).to(self._device)  # a copy: the array may be a read-only map
             features = self._trunk(to_input(packed, self.info.input))
-            return features, self._tail(features)
+            last = self._tail.last(features)
+            return _Pass(features=features, last=last, logits=self._tail.decide(last))
 
     def _explain(self, features: Tensor, logits: Tensor, method: Literal["grad-cam", "grad-cam++"]) -> np.ndarray:
         return heat_maps(self._tail, features, logits.argmax(1), method=method, size=self.info.packed_size)
@@ -175,41 +267,22 @@ def calibrated(logits: np.ndarray, temperature: float) -> np.ndarray:
     return powers / powers.sum(axis=1, keepdims=True)
 
 
-def triage(
-    probabilities: np.ndarray, info: ModelInfo, *, view: str | None = None, warnings: Sequence[str] = ()
-) -> tuple[str, ...]:
-    """Name the reasons for which a radiologist has to look first; none means `report`.
-
-    * `ambiguous_set`: a critical class reaches its operating point though another class, critical or not, is predicted.
-    * `low_confidence`: the highest probability is below the confidence floor, or is no number.
-    * `image_quality`: the decoder warned about the picture.
-    * `view_unknown`: a view was looked for and is neither PA nor AP.
-
-    The rules about critical classes and views are for radiographs; a picture has neither.
-    """
-    of_chest = info.subject == "radiograph"
-    found = [
-        name
-        for name in info.critical_classes
-        if probabilities[info.classes.index(name)] >= info.operating_points.get(name, np.inf)
-    ]
-    predicted = info.classes[int(probabilities.argmax())]
-    rules = {
-        "ambiguous_set": of_chest and any(name != predicted for name in found),
-        "low_confidence": not float(probabilities.max()) >= info.confidence_floor,  # so that NaN refers
-        "image_quality": any(warning not in HARMLESS_WARNINGS for warning in warnings),
-        "view_unknown": of_chest and view is not None and view.upper() not in FRONTAL_VIEWS,
-    }
-    return tuple(name for name, holds in rules.items() if holds)
-
-
-def _prediction(row: np.ndarray, info: ModelInfo, reasons: tuple[str, ...], heat_map: np.ndarray | None) -> Prediction:
-    positive = row[row > 0]
+def _prediction(
+    doubt: Doubt, index: int, info: ModelInfo, known: dict[str, Any], heat_map: np.ndarray | None
+) -> Prediction:
+    """Compose the answer of one image of a batch; `known` is its view and the decoder's warnings."""
+    row = doubt.probabilities[index]
+    novelty = None if doubt.novelty is None else float(doubt.novelty[index])
+    between = None if doubt.mutual_information_nats is None else float(doubt.mutual_information_nats[index])
+    reasons = triage(row, info, novelty=novelty, **known)
     return Prediction(
         prediction=info.classes[int(row.argmax())],
         probabilities={name: float(value) for name, value in zip(info.classes, row, strict=True)},
-        entropy_nats=float(-(positive * np.log(positive)).sum()) + 0.0,
+        entropy_nats=float(entropy_nats(row)),
         decision="refer" if reasons else "report",
         reasons=reasons,
+        prediction_set=() if info.conformal is None else prediction_set(row, info.classes, info.conformal),
+        mutual_information_nats=between,
+        novelty=novelty,
         heat_map=heat_map,
     )

@@ -26,9 +26,11 @@ class ModelIdentity(Part):
 
 
 class Uncertainty(Part):
-    """Spread of the calibrated probabilities."""
+    """Spread of the calibrated probabilities, and of the answers of thinned heads."""
 
     entropy_nats: float
+    mutual_information_nats: float | None = None
+    """Absent where the model's head has no dropout to thin it by."""
 
 
 class Triage(Part):
@@ -64,6 +66,8 @@ class Answer(Part):
     model: ModelIdentity
     prediction: str
     probabilities: dict[str, float]
+    prediction_set: tuple[str, ...] | None = None
+    """The classes that cannot be ruled out at the model's level; absent where it has no conformal rule."""
     uncertainty: Uncertainty
     triage: Triage
     image: ImageFacts

@@ -125,7 +125,11 @@ class Reader:
             model=self.identity,
             prediction=prediction.prediction,
             probabilities={name: float(p) for name, p in prediction.probabilities.items()},
-            uncertainty=Uncertainty(entropy_nats=float(prediction.entropy_nats)),
+            prediction_set=prediction.prediction_set or None,
+            uncertainty=Uncertainty(
+                entropy_nats=float(prediction.entropy_nats),
+                mutual_information_nats=prediction.mutual_information_nats,
+            ),
             triage=Triage(decision=prediction.decision, reasons=tuple(prediction.reasons)),
             image=ImageFacts(
                 sha256=image.sha256,

@@ -1,6 +1,7 @@
 """Calibrate and evaluate a model directory on a dataset version: what the pipeline's steps call."""
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from imaging.config import Frozen
 from imaging.evaluation.assemble import assemble
 from imaging.evaluation.bootstrap import RESAMPLES
 from imaging.evaluation.calibration import fit_temperature, scaled_probabilities
+from imaging.evaluation.doubt import fit_doubt
 from imaging.evaluation.evaluate import Answers
 from imaging.evaluation.latency import measure_latency
 from imaging.evaluation.operating_points import RULE, choose_operating_points
@@ -21,6 +23,7 @@ from imaging.evaluation.sections import draw_sections
 from imaging.evaluation.sheet import explain_cases
 from imaging.evaluation.subject import Subject, answer_test_part, ask_champion, load_external, load_subject
 from imaging.models.directory import replace_info
+from imaging.models.novelty import NOVELTY_FILE
 
 
 class Calibration(Frozen):
@@ -34,7 +37,9 @@ class Calibration(Frozen):
 
 
 def calibrate_on_disk(model: Path, dataset: Path, split: Path, out: Path) -> Calibration:
-    """Fit the temperature on the calibration part and the operating points on validation and calibration.
+    """Fit temperature and prediction sets on the calibration part, operating points on validation and calibration.
+
+    What tells an image that is unlike the training images is fitted too: `imaging.evaluation.doubt`.
 
     Args:
         model: A trained model directory.
@@ -58,7 +63,9 @@ def calibrate_on_disk(model: Path, dataset: Path, split: Path, out: Path) -> Cal
         critical=info.critical_classes,
         floors=info.floors.sensitivity_lower,
     )
-    replace_info(model, out, temperature=fitted.temperature, operating_points=points, operating_point_rule=RULE)
+    doubt = fit_doubt(subject, scaled_probabilities(logits[:own], fitted.temperature), held=both)
+    changes = {"temperature": fitted.temperature, "operating_points": points, "operating_point_rule": RULE}
+    replace_info(model, out, added={NOVELTY_FILE: doubt.reference.to_bytes()}, **changes, **doubt.rules)
     return Calibration(
         temperature=fitted.temperature,
         nll_before=fitted.nll_before,
@@ -75,6 +82,8 @@ def evaluate_on_disk(
     out: Path,
     *,
     champion: Path | None = None,
+    external: Path | None = None,
+    thorough: bool = False,
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Evaluation:
@@ -86,13 +95,15 @@ def evaluate_on_disk(
         split: Its split file.
         out: Folder for `evaluation.json`, `evaluation.html` and `predictions.parquet`; replaced as a whole.
         champion: The model directory that serves now, for the paired comparison.
+        external: Another dataset version, whose figures are put beside the test part's.
+        thorough: Measure robustness at every severity on more images, which takes minutes instead of seconds.
         resamples: Bootstrap draws of patients.
         seed: Of the draws.
 
     Raises:
         DataError: when the three do not belong together.
     """
-    subject = load_subject(model, dataset, split)
+    subject = replace(load_subject(model, dataset, split), elsewhere=external, thorough=thorough)
     answers = answer_test_part(subject, resamples=resamples, seed=seed)
     compared = None if champion is None else ask_champion(answers, champion, subject)
     return _report(subject, answers, out, champion=compared)

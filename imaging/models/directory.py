@@ -6,6 +6,7 @@ The first directory is training's; calibration and packaging add to copies of it
 import hashlib
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -15,6 +16,7 @@ from imaging import atomic
 from imaging.config import Floors, Frozen, InputConfig, TrainConfig
 from imaging.errors import ModelPackageError
 from imaging.models.architectures import build_model
+from imaging.models.uncertainty_rules import ConformalRule, NoveltyRule
 
 if TYPE_CHECKING:
     from torch import nn
@@ -65,6 +67,10 @@ class ModelInfo(Frozen):
     """Probability from which a class counts as found."""
     operating_point_rule: str = ""
     confidence_floor: float = Field(default=0.6, ge=0, le=1)
+    conformal: ConformalRule | None = None
+    """What prediction sets rest on; a model of an earlier release has none."""
+    out_of_distribution: NoveltyRule | None = None
+    """What goes with `out_of_distribution.safetensors`; a model of an earlier release has neither."""
     critical_classes: tuple[str, ...] = ()
     """Classes that must not be missed."""
     initial_weights: str = "random"
@@ -199,8 +205,10 @@ def critical_classes(classes: tuple[str, ...], config: TrainConfig) -> tuple[str
     return tuple(name for name in classes if name in config.floors.sensitivity_lower) or classes
 
 
-def replace_info(directory_in: Path, directory_out: Path, **changes: Any) -> ModelInfo:
-    """Copy a model directory with some fields of its description changed, validated again.
+def replace_info(
+    directory_in: Path, directory_out: Path, *, added: Mapping[str, bytes] | None = None, **changes: Any
+) -> ModelInfo:
+    """Copy a model directory with some fields of its description changed, validated again, and files `added` by name.
 
     Raises:
         ModelPackageError: when a change is not a field or not a possible value.
@@ -213,6 +221,8 @@ def replace_info(directory_in: Path, directory_out: Path, **changes: Any) -> Mod
     with atomic.new_directory(directory_out) as directory:
         shutil.copytree(directory_in, directory, dirs_exist_ok=True)
         atomic.write_text(directory / INFO_FILE, changed.model_dump_json(indent=2) + "\n")
+        for name, content in (added or {}).items():
+            atomic.write_bytes(directory / name, content)
     return changed
 
 

@@ -72,8 +72,19 @@ class Tail(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Return logits (N, classes)."""
-        features = self.feature_map(self.blocks(features))
-        return self.head(self.pooling(features) if features.ndim > 2 else features)
+        return self.decide(self.last(features))
+
+    def last(self, features: Tensor) -> Tensor:
+        """Return what the last block gives: a map (N, F, h, w), tokens (N, T, F), or features (N, F)."""
+        return self.feature_map(self.blocks(features))
+
+    def decide(self, last: Tensor) -> Tensor:
+        """Return the logits (N, classes) of what the last block gives."""
+        return self.head(self.pooling(last) if last.ndim > 2 else last)
+
+    def embed(self, last: Tensor) -> Tensor:
+        """Return one number a feature (N, F) of what the last block gives: a map's average, the class token."""
+        return pooled(last) if last.ndim == 4 else torch.flatten(self.pooling(last) if last.ndim == 3 else last, 1)
 
 
 def layout_of(model: nn.Module) -> Layout:

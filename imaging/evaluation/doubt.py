@@ -1,0 +1,43 @@
+"""Fits what a model needs to say how sure it is: its conformal rule, and the reference for unlike images."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from imaging.evaluation.conformal import fit_conformal, fit_novelty
+from imaging.evaluation.metrics import Array
+from imaging.evaluation.sampling import sample_evenly
+from imaging.evaluation.subject import Subject
+from imaging.models.novelty import NoveltyReference
+
+MOST_IMAGES = 800
+"""Of the training part behind the reference, and of the held parts behind its threshold."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FittedDoubt:
+    """The fields of `model.json` and the file that goes with them."""
+
+    rules: dict[str, Any]
+    reference: NoveltyReference
+
+
+def fit_doubt(subject: Subject, probabilities: Array, *, held: np.ndarray) -> FittedDoubt:
+    """Fit the conformal rule on the calibration part, and the reference on the training part.
+
+    Args:
+        subject: The model, its dataset and split.
+        probabilities: (N, C) calibrated, of the calibration part.
+        held: Images of the dataset that neither trained nor test the model, for the threshold.
+    """
+    part, patients = subject.split.parts["calibration"], subject.data.patients
+    rule = fit_conformal(probabilities, subject.labels[part], patients[part], classes=subject.info.classes)
+    train = sample_evenly(subject.split.parts["train"], subject.labels, MOST_IMAGES)
+    reference = NoveltyReference.fit(subject.predictor.embeddings(subject.images, train), subject.labels[train])
+    held = sample_evenly(held, subject.labels, MOST_IMAGES)
+    scores = reference.score(subject.predictor.embeddings(subject.images, held))
+    novelty = fit_novelty(scores, patients[held])
+    return FittedDoubt(
+        rules={"conformal": rule.model_dump(), "out_of_distribution": novelty.model_dump()}, reference=reference
+    )
