@@ -1,7 +1,7 @@
 """Grad-CAM and Grad-CAM++ at the last feature map, or at the patches that enter a vision transformer's last block.
 
-Only what follows is differentiated: the gradient at the last feature map needs nothing below it, which makes an
-explanation about as cheap as a prediction.
+Where the head is linear over averaged features, the gradient is its weights and nothing is differentiated; elsewhere
+only what follows the feature map is, which makes an explanation about as cheap as a prediction.
 
 Sources: Selvaraju et al. 2017, "Grad-CAM", section 3 (captum's `LayerGradCam`); Chattopadhay et al. 2018,
 "Grad-CAM++", equations 10, 11 and 19, with the exponential of the logit as the class score.
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from imaging.errors import ConfigurationError
+from imaging.explain.class_weights import class_weights
 from imaging.models import MODELS
 from imaging.models.layers import Tail, feature_depth, trunk
 from imaging.models.tokens import token_map
@@ -58,19 +59,26 @@ def heat_maps(tail: Tail, features: Tensor, targets: Tensor, *, method: Method, 
     if features.ndim not in (3, 4):
         raise ConfigurationError(
             "there is no heat map for this network: where its last feature map is, is not known; "
-            f"of these it is: {', '.join(MODELS)}"
+            f"of these it is: {', '.join(MODELS)}; integrated-gradients and occlusion work on every network"
         )
-    coarse = _captum(tail, features, targets) if method == "grad-cam" else _plus_plus(tail, features, targets)
+    coarse = _plain(tail, features, targets) if method == "grad-cam" else _plus_plus(tail, features, targets)
     maps = functional.interpolate(coarse, size=(size, size), mode="bilinear", align_corners=False).squeeze(1)
     peak = maps.amax((1, 2), keepdim=True)
     return torch.where(peak > 0, maps / peak.clamp_min(torch.finfo(maps.dtype).tiny), 0.0).cpu().numpy()
 
 
-def _captum(tail: Tail, features: Tensor, targets: Tensor) -> Tensor:
+def _plain(tail: Tail, features: Tensor, targets: Tensor) -> Tensor:
     """Return Grad-CAM maps (N, 1, h, w), not negative."""
-    if features.ndim == 3:
-        maps, gradient = _with_gradient(tail, features, targets)
-        return (gradient.mean((2, 3), keepdim=True) * maps).sum(1, keepdim=True).relu()
+    if features.ndim == 4 and (weights := class_weights(tail)) is not None:
+        return torch.einsum("nf,nfhw->nhw", weights[targets], features).unsqueeze(1).relu()
+    if features.ndim == 4:
+        return _captum(tail, features, targets)
+    maps, gradient = _with_gradient(tail, features, targets)
+    return (gradient.mean((2, 3), keepdim=True) * maps).sum(1, keepdim=True).relu()
+
+
+def _captum(tail: Tail, features: Tensor, targets: Tensor) -> Tensor:
+    """Do as `_plain` by a backward pass from the logits to the feature map, whatever lies between."""
     from captum.attr import LayerGradCam
 
     features = features.detach().clone().requires_grad_()
@@ -96,6 +104,9 @@ def _plus_plus(tail: Tail, features: Tensor, targets: Tensor) -> Tensor:
 
 def _with_gradient(tail: Tail, features: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     """Return the features and the gradient of the targets' logits, both as maps (N, F, h, w)."""
+    if features.ndim == 4 and (weights := class_weights(tail)) is not None:
+        area = features.shape[2] * features.shape[3]
+        return features, (weights[targets] / area)[:, :, None, None].expand_as(features)
     features = features.detach().clone().requires_grad_()
     with torch.enable_grad():
         score = tail(features).gather(1, targets.unsqueeze(1)).sum()
