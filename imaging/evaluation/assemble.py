@@ -59,6 +59,7 @@ def assemble(
         calibration=evaluate_calibration(answers, temperature=subject.info.temperature),
         subgroups=groups,
         subgroups_not_recorded=not_recorded,
+        subgroup_pairs=subgroups.count_pairs(answers.labels, answers.patients, columns, classes=answers.classes),
         source_confounding=origin,
         champion=champion,
         latency=latency,
@@ -97,6 +98,7 @@ def compare_subgroups(answers: Answers, columns: Mapping[str, np.ndarray]) -> tu
         classes=answers.classes,
         resamples=answers.resamples,
         seed=answers.seed,
+        operating_points=answers.operating_points,
     )
 
 

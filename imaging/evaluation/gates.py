@@ -96,15 +96,17 @@ def check_subgroup_gap(evidence: Evidence, row: GateRow) -> Verdict:
         reason = f"all {len(groups)} groups are under-powered and only reported"
         return Verdict(passed=True, figure=None, bound=row.bound, reason=reason)
     for group in powered:
-        if group.gap.value is None or group.gap.low is None:
-            return missing(row, f"the gap of {group.column} {group.value}")
-    bad = [one for one in powered if (one.gap.value or 0) > row.bound and (one.gap.low or 0) > 0]
+        if group.gap.value is None or group.gap_together.value is None or group.gap_together.low is None:
+            return missing(row, f"the gap of {group.column} {group.value}, with an interval among all groups")
+    bad = [one for one in powered if (one.gap.value or 0) > row.bound and (one.gap_together.low or 0) > 0]
     worst = max(bad or powered, key=lambda one: one.gap.value or 0)
     within = "beyond chance" if bad else "within the bound or within chance"
+    pairs = evidence.evaluation.subgroup_pairs
+    left = len(groups) - len(powered) + (pairs.underpowered if pairs else 0)
     reason = (
-        f"worst of {len(powered)} groups: {worst.column} {worst.value}, macro AUROC {worst.gap.value:.3f} "
-        f"below all recorded (95 % {worst.gap.low:.3f} to {worst.gap.high:.3f}), {within}; "
-        f"{len(groups) - len(powered)} more only reported"
+        f"worst of {len(powered)} groups judged together: {worst.column} {worst.value}, macro AUROC "
+        f"{worst.gap.value:.3f} below all recorded (95 % for all groups at once {worst.gap_together.low:.3f} to "
+        f"{worst.gap_together.high:.3f}), {within}; {left} more under-powered"
     )
     return Verdict(passed=not bad, figure=worst.gap.value, bound=row.bound, reason=reason)
 

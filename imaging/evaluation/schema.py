@@ -5,10 +5,11 @@ A figure that could not be computed is `None`, never NaN and never a guess; the 
 
 from typing import Literal
 
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field
 
 from imaging.config import Floors, Frozen
 from imaging.evaluation.figure import MISSING, Figure
+from imaging.evaluation.subgroup_schema import GroupSensitivity, PairCounts
 
 SCHEMA_VERSION = 1
 
@@ -81,10 +82,11 @@ class CalibrationSummary(Frozen):
 
 
 class Subgroup(Frozen):
-    """One value of one column of the test part."""
+    """One value of one column of the test part, or a pair of values of two."""
 
     column: str
     value: str
+    is_pair: bool = False
     n_images: int
     n_patients: int
     patients_per_class: dict[str, int]
@@ -93,6 +95,12 @@ class Subgroup(Frozen):
     macro_auroc: Figure
     gap: Figure
     """Macro AUROC of all whose value of the column is recorded minus the subgroup's, paired."""
+    gap_together: Figure = MISSING
+    """The same with an interval that holds for all powered groups at once, or all pairs: what the gate reads."""
+    adjusted_p: float | None = None
+    """One-sided, that so large a gap is chance among as many groups, or pairs (step-down max-T)."""
+    sensitivity: dict[str, GroupSensitivity] = Field(default_factory=dict)
+    """Of each critical class at its operating point; reported, not judged."""
 
 
 class SourceOfClass(Frozen):
@@ -177,6 +185,7 @@ class Evaluation(Frozen):
     subgroups: tuple[Subgroup, ...]
     subgroups_not_recorded: tuple[str, ...] = ()
     """Columns of subgroups in which the test part holds no value."""
+    subgroup_pairs: PairCounts | None = None
     source_confounding: SourceConfounding
     champion: ChampionComparison | None
     latency: Latency

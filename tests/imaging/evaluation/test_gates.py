@@ -47,6 +47,16 @@ CHAMPION = {
 WORSE = {**CHAMPION, "delta_macro_auroc": {"value": -0.02, "low": -0.03, "high": 0.01}}
 INCOMPARABLE = {**CHAMPION, "delta_macro_auroc": MISSING, "problem": "other classes"}
 
+
+def gaps(together: dict[str, float]) -> list[dict[str, Any]]:
+    """One group whose own interval is beyond chance; `together` is its gap among all groups."""
+    own = {"value": together["value"], "low": 0.01, "high": 0.1}
+    counts = {"n_images": 90, "n_patients": 90, "patients_per_class": {}, "powered": True}
+    return [
+        {"column": "sex", "value": "F", **counts, "macro_auroc": {"value": 0.8}, "gap": own, "gap_together": together}
+    ]
+
+
 SPOILT = [
     ("split_overlap", "overlap.patients", 1, "1 patients"),
     ("split_overlap", "overlap.duplicates", 2, "2 duplicate"),
@@ -64,8 +74,9 @@ SPOILT = [
     ("calibration", "calibration.chance", None, "missing"),
     ("calibration", "calibration.change", MISSING, "missing"),
     ("calibration", "calibration.debiased_after", MISSING, "missing"),
-    ("subgroup_gap", "subgroups.0.gap", {"value": 0.06, "low": 0.001, "high": 0.1}, "beyond chance"),
+    ("subgroup_gap", "subgroups", gaps({"value": 0.06, "low": 0.001, "high": 0.12}), "beyond chance"),
     ("subgroup_gap", "subgroups.0.gap", MISSING, "missing"),
+    ("subgroup_gap", "subgroups.0.gap_together", MISSING, "among all groups"),
     ("subgroup_gap", "subgroups", (), "missing"),
     ("non_inferiority", "champion", WORSE, "-0.030"),
     ("non_inferiority", "champion", INCOMPARABLE, "other classes"),
@@ -125,7 +136,7 @@ def test_a_temperature_that_made_calibration_worse_beyond_chance_fails(chance, p
 
 
 def test_a_gap_that_chance_explains_passes_and_small_groups_are_only_reported(good, tmp_path):
-    noisy = changed(good, "subgroups.0.gap", {"value": 0.08, "low": -0.01, "high": 0.2})
+    noisy = changed(good, "subgroups", gaps({"value": 0.08, "low": -0.01, "high": 0.2}))
     assert ask(noisy, "subgroup_gap", tmp_path).passed
     small = [{**one.model_dump(), "powered": False, "gap": MISSING} for one in good.subgroups]
     result = ask(changed(good, "subgroups", small), "subgroup_gap", tmp_path)

@@ -86,7 +86,7 @@ def test_nothing_is_said_about_patients_hospitals_or_doctors(run: Run) -> None:
     html = (run.evaluation / "evaluation.html").read_text()
     card = (run.package / "model_card.md").read_text()
     assert found.subgroups == ()
-    assert found.subgroups_not_recorded == ("sex", "age_band", "view", "site")
+    assert found.subgroups_not_recorded == ("sex", "age_band", "view", "site", "manufacturer")
     assert found.source_confounding.border_balanced_accuracy.value is None
     page = re.sub(r"data:image/[^\"]+", "", html)
     assert [word for word in ("patient", "radiolog", "hospital", "lung", "physician", "RANDOM") if word in page] == []
@@ -186,7 +186,7 @@ def test_an_external_set_of_radiographs_is_not_asked_what_its_training_part_woul
     assert found.source_confounding.border_balanced_accuracy.value is None
     assert found.n_patients == 60
     assert {group.column for group in found.subgroups} == {"sex", "view"}
-    assert found.subgroups_not_recorded == ("age_band", "site")
+    assert found.subgroups_not_recorded == ("age_band", "site", "manufacturer")
 
 
 def test_an_evaluation_of_an_external_set_is_no_evidence_for_a_package(run: Run, tmp_path: Path) -> None:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from imaging.evaluation.metrics import auroc_per_class, one_weighting
-from imaging.evaluation.subgroups import evaluate_subgroups
+from imaging.evaluation.subgroups import count_pairs, evaluate_subgroups
 from tests.imaging.evaluation.factories import CLASSES, calibrated_answers
 
 
@@ -89,3 +89,90 @@ def test_a_column_that_nobody_filled_in_is_shown_without_a_verdict():
     (group,) = compare({"site": np.full(600, "")})
     assert not group.powered
     assert group.gap.value is None
+
+
+def test_a_gap_that_only_a_pair_of_columns_shows_is_found_beyond_chance():
+    """Women from site A alone are failed: each column on its own shows half of it."""
+    answers = calibrated_answers(images=1200)
+    patient = np.arange(1200) // 2
+    sex, site = np.where(patient % 2 == 0, "F", "M"), np.where(patient // 2 % 2 == 0, "A", "B")
+    failed = (sex == "F") & (site == "A")
+    spoilt = answers.probabilities.copy()
+    spoilt[failed] = spoilt[failed][:, [1, 2, 0]]
+    groups = evaluate_subgroups(
+        spoilt,
+        answers.labels,
+        answers.patients,
+        {"sex": sex, "site": site},
+        classes=CLASSES,
+        resamples=150,
+        seed=0,
+    )
+    pairs = {one.value: one for one in groups if one.is_pair}
+    assert set(pairs) == {"F and A", "F and B", "M and A", "M and B"}
+    worst = max(groups, key=lambda one: one.gap.value)
+    assert worst is pairs["F and A"]
+    assert worst.gap_together.low > 0
+    assert worst.adjusted_p < 0.05
+    assert worst.n_images == failed.sum()
+    assert all(one.gap_together.low <= 0 for one in pairs.values() if one is not worst)
+
+
+def test_pairs_too_small_or_equal_to_a_group_are_counted_and_not_listed():
+    answers = calibrated_answers(images=600)
+    patient = np.arange(600) // 2
+    columns = {
+        "sex": np.where(patient % 2 == 0, "F", "M"),
+        "view": np.where(patient < 20, "AP", "PA"),
+        "site": np.where(patient % 2 == 0, "A", "B"),
+    }
+    found = compare(columns, answers)
+    counts = count_pairs(answers.labels, answers.patients, columns, classes=CLASSES)
+    assert (counts.judged, counts.underpowered, counts.repeated) == (2, 4, 4)
+    assert [one.value for one in found if one.is_pair] == ["F and PA", "M and PA"]
+
+
+def test_an_interval_among_all_groups_is_no_narrower_than_the_groups_own():
+    groups = compare({"sex": np.where(np.arange(600) // 2 % 2 == 0, "F", "M"), "site": np.arange(600) // 2 % 3})
+    for one in groups:
+        own, together = one.gap.high - one.gap.low, one.gap_together.high - one.gap_together.low
+        assert together > own
+
+
+def test_sensitivity_of_a_group_is_counted_by_hand_at_the_operating_point():
+    answers = calibrated_answers(images=600)
+    women = np.arange(600) // 2 % 2 == 0
+    groups = evaluate_subgroups(
+        answers.probabilities,
+        answers.labels,
+        answers.patients,
+        {"sex": np.where(women, "F", "M")},
+        classes=CLASSES,
+        resamples=150,
+        seed=0,
+        operating_points={"covid": 0.25},
+    )
+    sick, called = answers.labels == 0, answers.probabilities[:, 0] >= 0.25
+    female = groups[0].sensitivity["covid"]
+    assert female.sensitivity.value == pytest.approx(called[sick & women].mean())
+    assert female.gap.value == pytest.approx(called[sick].mean() - called[sick & women].mean())
+    assert female.n_patients == len(np.unique(answers.patients[sick & women]))
+    assert female.powered
+    assert set(groups[0].sensitivity) == {"covid"}
+
+
+def test_sensitivity_of_a_group_with_few_sick_patients_is_called_under_powered():
+    answers = calibrated_answers(images=600)
+    cells = np.where(answers.labels == 0, "", "A")
+    cells[np.flatnonzero(answers.labels == 0)[:10]] = "A"
+    groups = evaluate_subgroups(
+        answers.probabilities,
+        answers.labels,
+        answers.patients,
+        {"site": cells},
+        classes=CLASSES,
+        resamples=50,
+        seed=0,
+        operating_points={"covid": 0.25},
+    )
+    assert not any(one.sensitivity["covid"].powered for one in groups)
