@@ -1,13 +1,13 @@
-"""`thorax explain`: what a network looks for."""
+"""`thorax explain`: what a network looks for, and where it found the evidence for an answer."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from thorax.console import emit, say
 
-app = typer.Typer(help="Draw what a network looks for.", no_args_is_help=True)
+app = typer.Typer(help="Draw what a network looks for, and why it answered so.", no_args_is_help=True)
 
 Source = Annotated[str, typer.Argument(metavar="MODEL", help="A model directory, or an architecture such as alexnet.")]
 ImageFile = Annotated[Path, typer.Argument(metavar="IMAGE", help="PNG, JPEG or DICOM.", exists=True, dir_okay=False)]
@@ -18,11 +18,10 @@ Weights = Annotated[
 ]
 Download = Annotated[bool, typer.Option("--download", help="Let torchvision fetch an architecture's weights.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
-
-
-@app.callback()
-def _group() -> None:
-    """Keep `filters` a command of its own name while it is alone."""
+Directory = Annotated[Path, typer.Argument(metavar="MODEL", help="A model directory.", exists=True, file_okay=False)]
+Picture = Annotated[Path, typer.Option(help="The PNG to write.", dir_okay=False)]
+Method = Literal["grad-cam", "grad-cam++", "integrated-gradients", "occlusion"]
+OfClass = Annotated[str, typer.Option("--class", help="The class to explain; default: the most probable one.")]
 
 
 @app.command()
@@ -56,3 +55,30 @@ def filters(
         "files": [str(path) for path in drawn.files],
     }
     emit(result, as_json=as_json, text=text)
+
+
+@app.command(name="map")
+def heat_map(
+    model: Directory,
+    image: ImageFile,
+    out: Picture,
+    method: Annotated[Method, typer.Option(help="How the evidence is found.")] = "grad-cam",
+    of_class: OfClass = "",
+    as_json: Json = False,
+) -> None:
+    """Draw where in an image the evidence for a class lies."""
+    from imaging.explain.map_on_disk import explain_map
+
+    drawn = explain_map(model, image, out, method=method, of_class=of_class)
+    said = ", ".join(f"{name} {value:.0%}" for name, value in drawn.probabilities.items())
+    result = {
+        "architecture": drawn.architecture,
+        "method": drawn.method,
+        "class": drawn.explained,
+        "prediction": drawn.prediction,
+        "probabilities": drawn.probabilities,
+        "file": str(drawn.file),
+    }
+    emit(
+        result, as_json=as_json, text=f"{drawn.architecture} says {said}; {method} for {drawn.explained}\n{drawn.file}"
+    )
