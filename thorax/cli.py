@@ -9,7 +9,21 @@ from typing import Any
 
 import typer
 
-from thorax.commands import audit, data, demo, explain, models, monitor, pipelines, predict, recipes, stack, train, tune
+from thorax.commands import (
+    audit,
+    data,
+    demo,
+    evaluate,
+    explain,
+    models,
+    monitor,
+    pipelines,
+    predict,
+    recipes,
+    stack,
+    train,
+    tune,
+)
 
 app = typer.Typer(
     name="thorax",
@@ -32,6 +46,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     **stack.COMMANDS,
     "train": train.train,
     "tune": tune.tune,
+    "evaluate": evaluate.evaluate,
     "predict": predict.predict,
     "demo": demo.demo,
 }

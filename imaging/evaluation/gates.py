@@ -7,8 +7,10 @@ an evaluation that cannot be read, a row that is not in the table: each fails it
 
 from collections.abc import Callable
 
+from imaging.evaluation.coverage_gate import check_coverage
 from imaging.evaluation.gate import Evidence, GateRow, Verdict, is_missing, missing
 from imaging.evaluation.package_gate import check_package
+from imaging.evaluation.robustness_gate import check_robustness
 from imaging.evaluation.subgroups import COLUMNS as SUBGROUP_COLUMNS
 
 
@@ -149,6 +151,8 @@ GATES: dict[str, Callable[[Evidence, GateRow], Verdict]] = {
     "subgroup_gap": check_subgroup_gap,
     "non_inferiority": check_non_inferiority,
     "latency": check_latency,
+    "robustness": check_robustness,
+    "coverage": check_coverage,
     "package": check_package_gate,
 }
 """Every gate there is. A table that lacks one, or names another, does not pass."""

@@ -8,14 +8,15 @@ from typing import Literal
 from pydantic import ConfigDict, Field
 
 from imaging.config import Floors, Frozen
+from imaging.evaluation.external_schema import External
 from imaging.evaluation.figure import MISSING, Figure
+from imaging.evaluation.robustness_schema import Robustness
 from imaging.evaluation.subgroup_schema import GroupSensitivity, PairCounts
+from imaging.evaluation.uncertainty_schema import Uncertainty
 
 SCHEMA_VERSION = 1
 
 NOT_EVALUATED = (
-    "robustness to noise, contrast, rotation and other sites",
-    "coverage of conformal prediction sets",
     "parity of an ONNX export",
     "signature of the package",
 )
@@ -192,6 +193,9 @@ class Evaluation(Frozen):
     overlap: SplitOverlap
     digests: dict[str, str]
     """`dataset`, `split` and `answers` (weights, preprocessing, temperature and operating points)."""
+    robustness: Robustness | None = None
+    external: External | None = None
+    uncertainty: Uncertainty | None = None
     limits: tuple[str, ...]
     """What these figures do not show, in plain words, most important first."""
     not_evaluated: tuple[str, ...] = NOT_EVALUATED

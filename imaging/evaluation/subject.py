@@ -28,6 +28,10 @@ class Subject:
     split: Split
     labels: Labels
     test_part: Literal["held_out", "external"] = "held_out"
+    elsewhere: Path | None = None
+    """Another dataset version to measure the model on beside its own."""
+    thorough: bool = False
+    """Whether to measure what takes minutes."""
 
     @property
     def images(self) -> PackedImages:

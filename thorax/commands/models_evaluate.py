@@ -31,11 +31,12 @@ def evaluate(
 
     with talk.status("the model answers every image, then figures are resampled…"):
         found = evaluate_external_on_disk(model, dataset, out, resamples=resamples, seed=seed)
-    emit(found.model_dump(mode="json"), as_json=as_json, text=_table(found))
+    emit(found.model_dump(mode="json"), as_json=as_json, text=figures_table(found))
     say(f"the report: {out / 'evaluation.html'}")
 
 
-def _table(found: "Evaluation") -> "Table":
+def figures_table(found: "Evaluation") -> "Table":
+    """Return the figures that fit into a terminal."""
     from rich.table import Table
 
     from imaging.evaluation.report import figure_text

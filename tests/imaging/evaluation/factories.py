@@ -10,6 +10,8 @@ from imaging.evaluation.evaluate import Answers, evaluate_calibration, evaluate_
 from imaging.evaluation.metrics import confusion_matrix
 from imaging.evaluation.schema import Evaluation, Figure, Latency, SplitOverlap
 from imaging.evaluation.subgroups import evaluate_subgroups
+from tests.imaging.evaluation.robust import steady_robustness
+from tests.imaging.evaluation.sure import kept_promise
 from tests.imaging.training.histories import history, write_curves
 
 CLASSES = ("covid", "normal", "pneumonia")
@@ -74,6 +76,8 @@ def passing_evaluation() -> Evaluation:
         latency=Latency(p50_ms=10.0, p95_ms=12.0, runs=40, device="cpu"),
         overlap=SplitOverlap(patients=0, duplicates=0),
         digests={"dataset": "sha256:d", "split": "sha256:s", "answers": "sha256:a"},
+        robustness=steady_robustness(),
+        uncertainty=kept_promise(),
         limits=("research only",),
     )
 

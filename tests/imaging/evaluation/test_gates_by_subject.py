@@ -15,7 +15,7 @@ from imaging.evaluation.schema import Evaluation, Figure
 ROWS = {
     row.name: row for row in GateTable.model_validate(yaml.safe_load(Path("pipelines/gates.yaml").read_text())).gates
 }
-OF_PATIENTS = {"critical_sensitivity", "subgroup_gap"}
+OF_PATIENTS = {"critical_sensitivity", "robustness", "subgroup_gap"}
 
 
 def answers(evaluation: Evaluation, tmp_path: Path) -> dict[str, GateResult]:
