@@ -8,14 +8,11 @@ from imaging.evaluation.robustness import robustness_of
 from imaging.evaluation.robustness_plot import draw_robustness
 from imaging.evaluation.schema import Evaluation
 from imaging.evaluation.subject import Subject
-from imaging.evaluation.uncertainty import measure_uncertainty
-from imaging.evaluation.uncertainty_plot import draw_risk_coverage
 
 
 def measure_sections(subject: Subject, answers: Answers) -> dict[str, Any]:
     """Return the fields of `Evaluation` that are sections; one that does not apply to the subject is `None`."""
     return {
-        "uncertainty": measure_uncertainty(subject, answers),
         "robustness": robustness_of(subject, answers),
         "external": external_of(subject, answers),
     }
@@ -26,6 +23,4 @@ def draw_sections(evaluation: Evaluation) -> dict[str, str]:
     drawn: dict[str, str] = {}
     if evaluation.robustness is not None:
         drawn["robustness"] = draw_robustness(evaluation.robustness)
-    if evaluation.uncertainty is not None:
-        drawn["risk_coverage"] = draw_risk_coverage(evaluation.uncertainty.risk_coverage, evaluation.uncertainty.triage)
     return drawn
