@@ -136,6 +136,8 @@ class Reader:
             "modality": image.modality,
             "source": coarse_source(entry.source, self.key),
             "split_hint": entry.split,
+            "lesions": entry.lesions,
+            "lungs": entry.lungs,
             "rows": image.rows,
             "columns": image.columns,
             "pixel_sha256": pixel_sha256,

@@ -31,6 +31,8 @@ TEXT_COLUMNS = (
     "split_hint",
 )
 COLUMNS = (*TEXT_COLUMNS, "rows", "columns", "pixel_sha256", *STATISTICS)
+PLACES = ("lesions", "lungs")
+"""Columns of boxes (`imaging.data.regions`), written only where an image has any, so that other digests stay."""
 IMAGES, TABLE, MANIFEST = "images.npy", "table.parquet", "manifest.json"
 REPORTS = ("ingest_report.json", "ingest_report.html")
 
@@ -147,7 +149,7 @@ def write_dataset(
 
     Args:
         folder: Holds `images.npy` already.
-        table: The columns of `COLUMNS`.
+        table: The columns of `COLUMNS`, and where known those of `PLACES`.
         size: Side of the images; their channels are read from `images.npy`.
         facts: More for the manifest (name, time, provenance, problems); not part of the digest.
         pixels: The digest of the packed images, where it is known already.
@@ -155,7 +157,9 @@ def write_dataset(
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    pq.write_table(pa.table({name: table[name].tolist() for name in COLUMNS}), folder / TABLE, compression="zstd")
+    pq.write_table(
+        pa.table({name: table[name].tolist() for name in written(table)}), folder / TABLE, compression="zstd"
+    )
     images = np.load(folder / IMAGES, mmap_mode="r", allow_pickle=False)
     classes, channels = sorted(set(table["label"].tolist())), 3 if images.ndim == 4 else 1
     parts = {"size": size, "classes": classes, "pixels": pixels or pixels_digest(images), "table": table_digest(table)}
@@ -182,6 +186,11 @@ def _counts(table: Mapping[str, np.ndarray], classes: list[str]) -> dict[str, di
     return counts
 
 
+def written(table: Mapping[str, np.ndarray]) -> tuple[str, ...]:
+    """Return the columns of a table that a dataset keeps."""
+    return (*COLUMNS, *(name for name in PLACES if name in table and any(table[name].tolist())))
+
+
 def packed_shape(count: int, size: int, channels: int) -> tuple[int, ...]:
     """Return the shape of `count` packed images: the channels are an axis only where there are three."""
     return (count, size, size, 3) if channels == 3 else (count, size, size)
@@ -192,12 +201,13 @@ def _read_table(path: Path) -> dict[str, np.ndarray]:
     import pyarrow.parquet as pq
 
     try:
-        table = pq.read_table(path, columns=list(COLUMNS))
+        names = (*COLUMNS, *(name for name in PLACES if name in pq.read_schema(path).names))
+        table = pq.read_table(path, columns=list(names))
     except pa.ArrowException as error:
         raise DataError("the dataset's table cannot be read; ingest it again") from error
-    if set(table.column_names) != set(COLUMNS):
+    if set(table.column_names) != set(names):
         raise DataError("the dataset's table lacks columns; ingest it again")
-    return {name: np.array(table.column(name).to_pylist()) for name in COLUMNS}
+    return {name: np.array(table.column(name).to_pylist()) for name in names}
 
 
 def dataset_digest(*, size: object, classes: object, pixels: object, table: object, channels: object = 1) -> str:
@@ -221,6 +231,6 @@ def pixels_digest(images: np.ndarray) -> str:
 def table_digest(table: Mapping[str, np.ndarray]) -> str:
     """Return the digest of the table's values, whatever library wrote the file."""
     digest = hashlib.sha256()
-    for name in COLUMNS:
+    for name in written(table):
         digest.update(json.dumps([name, table[name].tolist()], separators=(",", ":")).encode())
     return "sha256:" + digest.hexdigest()

@@ -1,7 +1,8 @@
 """What a label table says about each image: one `Entry` an image.
 
 A table is a CSV file with the columns `file` (relative to the source) and `label`, and, where known,
-`patient_id, view, sex, age, site, split, source, manufacturer`; other columns are ignored.
+`patient_id, view, sex, age, site, split, source, manufacturer`, and `lesions` and `lungs`, the boxes of
+`imaging.data.regions`; other columns are ignored.
 """
 
 import csv
@@ -9,10 +10,11 @@ import io
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
+from imaging.data.regions import boxes_text, parse_boxes
 from imaging.errors import DataError
 
 REQUIRED = ("file", "label")
-OPTIONAL = ("patient_id", "view", "sex", "age", "site", "split", "source", "manufacturer")
+OPTIONAL = ("patient_id", "view", "sex", "age", "site", "split", "source", "manufacturer", "lesions", "lungs")
 SUFFIXES = {".dcm", ".dicom", ".png", ".jpg", ".jpeg", ""}
 SPLITS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val",
           "calibration": "calibration", "test": "test", "testing": "test", "": ""}  # fmt: skip
@@ -33,6 +35,8 @@ class Entry:
     split: str = ""
     source: str = ""
     manufacturer: str = ""
+    lesions: str = ""
+    lungs: str = ""
 
 
 def parse_table(text: str) -> list[Entry]:
@@ -65,4 +69,8 @@ def _entry(line: int, row: dict[str, str]) -> Entry:
     split = SPLITS.get(row["split"].lower())
     if split is None:
         raise DataError(f"line {line} of the label table: the split must be one of train, val, calibration, test")
-    return Entry(row=line, **{**row, "file": str(path), "split": split})
+    try:
+        places = {name: boxes_text(parse_boxes(row[name])) for name in ("lesions", "lungs")}
+    except DataError as error:
+        raise DataError(f"line {line} of the label table: {error}") from error
+    return Entry(row=line, **{**row, "file": str(path), "split": split, **places})

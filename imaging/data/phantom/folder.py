@@ -8,13 +8,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 from imaging.atomic import new_directory
+from imaging.data.phantom.pathology import Shadow
 from imaging.data.phantom.patients import Exposure, Patient, draw_patient
-from imaging.data.phantom.picture import paint
+from imaging.data.phantom.picture import develop, irradiate
 from imaging.data.phantom.styles import style_of
 from imaging.data.phantom.writer import dicom_bytes
+from imaging.data.regions import boxes_text
 from imaging.errors import ConfigurationError
 
-COLUMNS = ("file", "label", "patient_id", "view", "sex", "age", "site", "split")
+COLUMNS = ("file", "label", "patient_id", "view", "sex", "age", "site", "split", "lesions", "lungs")
 RECIPE = "phantom.json"
 """What the folder was made from; a folder without it is never replaced."""
 
@@ -57,9 +59,10 @@ def write_phantom(
             patient = draw_patient(index, seed=seed, site=site)
             for exposure in patient.exposures:
                 name = f"images/{len(rows) + 1:06d}.dcm"
-                data = picture_file(patient, exposure, site=site, size=size, device_shift=device_shift)
+                through = irradiate(patient, exposure, size=size)
+                data = picture_file(through, patient, exposure, site=site, device_shift=device_shift)
                 (folder / name).write_bytes(data)
-                rows.append(_row(name, patient, exposure, site))
+                rows.append(_row(name, patient, exposure, site, through))
             if on_progress:
                 on_progress(index + 1, patients)
         (folder / "labels.csv").write_text(_table(rows), encoding="utf-8")
@@ -67,16 +70,19 @@ def write_phantom(
     return out
 
 
-def picture_file(patient: Patient, exposure: Exposure, *, site: str, size: int, device_shift: float = 0.0) -> bytes:
+def picture_file(
+    through: Shadow, patient: Patient, exposure: Exposure, *, site: str, device_shift: float = 0.0
+) -> bytes:
     """Return one picture as a DICOM file."""
     style = style_of(site, patient.device, shift=device_shift)
-    shown = paint(patient, exposure, style, size=size)
-    return dicom_bytes(shown, patient, exposure, style, site=site, salt=f"{size}/{device_shift}")
+    shown = develop(through, exposure, style)
+    return dicom_bytes(shown, patient, exposure, style, site=site, salt=f"{len(shown)}/{device_shift}")
 
 
-def _row(name: str, patient: Patient, exposure: Exposure, site: str) -> dict[str, object]:
-    values = (name, patient.label, patient.identifier, exposure.view, patient.sex, patient.age, site, patient.side)
-    return dict(zip(COLUMNS, values, strict=True))
+def _row(name: str, patient: Patient, exposure: Exposure, site: str, through: Shadow) -> dict[str, object]:
+    person = (patient.label, patient.identifier, exposure.view, patient.sex, patient.age, site, patient.side)
+    places = (boxes_text(through.lesions), boxes_text(through.lungs))
+    return dict(zip(COLUMNS, (name, *person, *places), strict=True))
 
 
 def _table(rows: list[dict[str, object]]) -> str:

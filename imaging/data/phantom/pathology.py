@@ -11,6 +11,7 @@ import numpy as np
 
 from imaging.data.phantom.anatomy import AIR, Chest, Lung
 from imaging.data.phantom.grid import PATCHES, Array, ramp, texture
+from imaging.data.regions import Box, box_around
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,24 +38,64 @@ LOBES = (
 )
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Shadow:
+    """What a chest leaves behind the beam, and where in it are the places that count."""
+
+    attenuation: Array
+    """(S, S)."""
+    lesions: tuple[Box, ...]
+    """One box a lung that is ill, around where its disease takes away at least `PLAIN` of the most it does."""
+    lungs: tuple[Box, ...]
+    """One box a lung, around where there is plainly air, or would be in health."""
+
+
+PLAIN = 0.3
+AIRY = 0.15
+"""Depth of air that counts as lung."""
+
+
 def attenuation(chest: Chest, label: str, severity: float, rng: np.random.Generator) -> Array:
     """Return the attenuation (S, S) of a chest with disease `label` of `severity` in [0, 1]."""
+    return shadow(chest, label, severity, rng).attenuation
+
+
+def shadow(chest: Chest, label: str, severity: float, rng: np.random.Generator) -> Shadow:
+    """Return the attenuation of a chest with disease `label` of `severity` in [0, 1], and where both lie."""
     total = chest.tissue.copy()
     ragged = texture(rng, chest.grid.size, PATCHES)
     lobe = LOBES[int(rng.integers(len(LOBES)))]
     shares = rng.uniform(0.65, 1.0, 2)
     nuisance = rng.uniform(0, 1, 4)
+    lesions: list[Box | None] = []
     for lung, share in zip(chest.lungs, shares, strict=True):
         rough = ragged[:, lung.columns]
         marks = chest.vessels[:, lung.columns]
         left = 1 - _harmless(lung, rough, nuisance)
+        filled: Array | None = None
         if label == "pneumonia" and lobe.side == lung.side:
-            left *= 1 - _consolidation(lung, lobe, rough, marks, severity)
+            filled = _consolidation(lung, lobe, rough, marks, severity)
         elif label == "covid":
-            left *= 1 - _ground_glass(lung, rough, severity * share, rng)
+            filled = _ground_glass(lung, rough, severity * share, rng)
+        if filled is not None:
+            left *= 1 - filled
+            opacity = lung.air * filled
+            lesions.append(_box(chest, lung, opacity >= PLAIN * max(float(opacity.max()), np.finfo(np.float32).tiny)))
         air = lung.air * left
         total[:, lung.columns] -= air * (np.float32(AIR) - marks)
-    return total
+    lungs = [_box(chest, lung, lung.air >= AIRY) for lung in chest.lungs]
+    return Shadow(
+        attenuation=total,
+        lesions=tuple(box for box in lesions if box is not None),
+        lungs=tuple(box for box in lungs if box is not None),
+    )
+
+
+def _box(chest: Chest, lung: Lung, inside: np.ndarray) -> Box | None:
+    """Return the box around a part of one lung's columns."""
+    whole = np.zeros((chest.grid.size, chest.grid.size), bool)
+    whole[:, lung.columns] = inside
+    return box_around(whole)
 
 
 def _consolidation(lung: Lung, lobe: Lobe, rough: Array, marks: Array, severity: float) -> Array:

@@ -5,16 +5,25 @@ from numpy.typing import NDArray
 
 from imaging.data.phantom.acquisition import LEVELS, acquire
 from imaging.data.phantom.anatomy import chest
-from imaging.data.phantom.pathology import attenuation
+from imaging.data.phantom.pathology import Shadow, shadow
 from imaging.data.phantom.patients import Exposure, Patient, draw_patient
 from imaging.data.phantom.styles import Style, style_of
 
 
 def paint(patient: Patient, exposure: Exposure, style: Style, *, size: int) -> NDArray[np.uint16]:
     """Return display values (size, size) in 0..4095, bright where the beam is stopped."""
+    return develop(irradiate(patient, exposure, size=size), exposure, style)
+
+
+def irradiate(patient: Patient, exposure: Exposure, *, size: int) -> Shadow:
+    """Return what the beam meets, and where lungs and disease are in it."""
     rng = np.random.default_rng((*exposure.key, 2))
-    through = attenuation(chest(patient, exposure, size), patient.label, exposure.severity, rng)
-    return acquire(through, style, np.random.default_rng((*exposure.key, 3)))
+    return shadow(chest(patient, exposure, size), patient.label, exposure.severity, rng)
+
+
+def develop(through: Shadow, exposure: Exposure, style: Style) -> NDArray[np.uint16]:
+    """Return the display values that a device makes of it."""
+    return acquire(through.attenuation, style, np.random.default_rng((*exposure.key, 3)))
 
 
 def reference_images(n: int, *, seed: int = 0, size: int = 64, site: str = "A") -> list[tuple[NDArray[np.uint8], str]]:

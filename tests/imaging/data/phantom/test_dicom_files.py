@@ -83,7 +83,7 @@ def test_both_kinds_of_device_negative_and_window_occur(files: list[pydicom.Data
 def test_the_label_table_names_every_file_and_gives_each_patient_one_side(folder: Path, files: list[pydicom.Dataset]):
     with (folder / "labels.csv").open(newline="") as table:
         rows = list(csv.DictReader(table))
-    assert list(rows[0]) == ["file", "label", "patient_id", "view", "sex", "age", "site", "split"]
+    assert list(rows[0]) == ["file", "label", "patient_id", "view", "sex", "age", "site", "split", "lesions", "lungs"]
     for row, ds in zip(rows, files, strict=True):
         assert (folder / row["file"]).is_file()
         assert (row["patient_id"], row["view"], row["sex"]) == (ds.PatientID, ds.ViewPosition, ds.PatientSex)
