@@ -77,7 +77,8 @@ def _draw_panel(axes: "Axes", found: Robustness, rows: tuple[Corrupted, ...]) ->
     known = [(x, one.value, one.low, one.high) for x, one in zip(places, figures, strict=True) if one.value is not None]
     band = [(x, low, high) for x, _, low, high in known if low is not None and high is not None]
     if band:
-        axes.fill_between(*zip(*band, strict=True), color=colour, alpha=0.15, linewidth=0)
+        x, low, high = zip(*band, strict=True)
+        axes.fill_between(x, low, high, color=colour, alpha=0.15, linewidth=0)
     axes.plot([x for x, *_ in known], [y for _, y, *_ in known], color=colour, marker="o", markersize=4)
     if found.macro_auroc.value is not None:
         axes.axhline(found.macro_auroc.value - BOUND, color=COLOURS[3], linewidth=1, linestyle=":")
