@@ -10,6 +10,7 @@ from collections.abc import Callable
 from imaging.evaluation.gate import Evidence, GateRow, Verdict, is_missing, missing
 from imaging.evaluation.package_gate import check_package
 from imaging.evaluation.robustness_gate import check_robustness
+from imaging.evaluation.schema import ChampionComparison
 from imaging.evaluation.subgroups import COLUMNS as SUBGROUP_COLUMNS
 
 
@@ -121,7 +122,23 @@ def check_non_inferiority(evidence: Evidence, row: GateRow) -> Verdict:
     if champion.problem or delta.value is None or delta.low is None:
         return missing(row, champion.problem or "the difference to the champion")
     reason = f"macro AUROC {delta.value:+.3f} against the champion, one-sided 95 % bound {delta.low:+.3f}"
+    reason += _closer(champion)
     return Verdict(passed=delta.low >= -row.bound, figure=delta.low, bound=-row.bound, reason=reason)
+
+
+def _closer(champion: ChampionComparison) -> str:
+    """Say in which group the model does worst, and what McNemar's test of all calls finds; neither is judged."""
+    said = ""
+    powered = [one for one in champion.groups if one.powered and one.delta.value is not None]
+    if powered:
+        worst = min(powered, key=lambda one: one.delta.value or 0)
+        few = len(champion.groups) - len(powered)
+        said += f"; worst of {len(powered)} groups {worst.column} {worst.value} {worst.delta.value:+.3f}"
+        said += f", {few} under-powered" if few else ""
+    for one in champion.calls[:1]:
+        said += f"; only this model right on {one.images_won} images, only the champion on {one.images_lost}"
+        said += "" if one.p is None else f" (McNemar p {one.p:.3f})"
+    return said
 
 
 def check_latency(evidence: Evidence, row: GateRow) -> Verdict:

@@ -8,6 +8,8 @@ from typing import Literal
 from pydantic import ConfigDict, Field
 
 from imaging.config import Floors, Frozen
+from imaging.evaluation.champion_schema import GroupDifference, PairedCalls
+from imaging.evaluation.decision_curve_schema import Benefit
 from imaging.evaluation.external_schema import External
 from imaging.evaluation.figure import MISSING, Figure
 from imaging.evaluation.robustness_schema import Robustness
@@ -138,6 +140,9 @@ class ChampionComparison(Frozen):
     delta_macro_auroc: Figure
     champion_macro_auroc: Figure
     problem: str = ""
+    groups: tuple[GroupDifference, ...] = ()
+    calls: tuple[PairedCalls, ...] = ()
+    """McNemar's test; like `groups` it is shown, not judged."""
 
 
 class Latency(Frozen):
@@ -195,6 +200,7 @@ class Evaluation(Frozen):
     """`dataset`, `split` and `answers` (weights, preprocessing, temperature and operating points)."""
     robustness: Robustness | None = None
     external: External | None = None
+    decision_curve: Benefit | None = None
     limits: tuple[str, ...]
     """What these figures do not show, in plain words, most important first."""
     not_evaluated: tuple[str, ...] = NOT_EVALUATED

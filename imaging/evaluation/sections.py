@@ -2,17 +2,21 @@
 
 from typing import Any
 
+from imaging.evaluation.decision_curve import measure_benefit
+from imaging.evaluation.decision_curve_plot import draw_benefit
 from imaging.evaluation.evaluate import Answers
 from imaging.evaluation.external import external_of
 from imaging.evaluation.robustness import robustness_of
 from imaging.evaluation.robustness_plot import draw_robustness
 from imaging.evaluation.schema import Evaluation
+from imaging.evaluation.subgroup_plot import draw_subgroups
 from imaging.evaluation.subject import Subject
 
 
 def measure_sections(subject: Subject, answers: Answers) -> dict[str, Any]:
     """Return the fields of `Evaluation` that are sections; one that does not apply to the subject is `None`."""
     return {
+        "decision_curve": measure_benefit(answers),
         "robustness": robustness_of(subject, answers),
         "external": external_of(subject, answers),
     }
@@ -21,6 +25,10 @@ def measure_sections(subject: Subject, answers: Answers) -> dict[str, Any]:
 def draw_sections(evaluation: Evaluation) -> dict[str, str]:
     """Draw each section's picture as SVG, by the name that its part of the report uses."""
     drawn: dict[str, str] = {}
+    if (forest := draw_subgroups(evaluation)) is not None:
+        drawn["subgroups"] = forest
+    if evaluation.decision_curve is not None:
+        drawn["decision_curve"] = draw_benefit(evaluation.decision_curve)
     if evaluation.robustness is not None:
         drawn["robustness"] = draw_robustness(evaluation.robustness)
     return drawn

@@ -10,8 +10,10 @@ from imaging.data.dataset import Dataset, load_dataset
 from imaging.data.splits import PARTS, Split
 from imaging.errors import DataError
 from imaging.evaluation.calibration import scaled_probabilities
+from imaging.evaluation.champion import compare_closely
 from imaging.evaluation.evaluate import Answers, compare_with_champion
 from imaging.evaluation.metrics import Labels
+from imaging.evaluation.patient_groups import COLUMNS
 from imaging.evaluation.repacked import repacked
 from imaging.evaluation.schema import ChampionComparison, Figure
 from imaging.inference import PackedImages, Predictor
@@ -120,4 +122,7 @@ def ask_champion(answers: Answers, champion: Path, subject: Subject) -> Champion
         )
     order = [known.index(name) for name in answers.classes]
     images = repacked(subject.data.images, predictor.info.packed_size)
-    return compare_with_champion(answers, predictor.probabilities(images, subject.test)[:, order], digest=digest)
+    theirs = predictor.probabilities(images, subject.test)[:, order]
+    columns = {name: subject.data.column(name)[subject.test] for name in COLUMNS}
+    closer = compare_closely(answers, theirs, points=predictor.info.operating_points, columns=columns)
+    return compare_with_champion(answers, theirs, digest=digest).model_copy(update=closer)
