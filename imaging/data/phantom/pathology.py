@@ -80,7 +80,7 @@ def shadow(chest: Chest, label: str, severity: float, rng: np.random.Generator) 
         if filled is not None:
             left *= 1 - filled
             opacity = lung.air * filled
-            lesions.append(_box(chest, lung, opacity >= PLAIN * max(float(opacity.max()), np.finfo(np.float32).tiny)))
+            lesions.append(_box(chest, lung, opacity > PLAIN * float(opacity.max())))
         air = lung.air * left
         total[:, lung.columns] -= air * (np.float32(AIR) - marks)
     lungs = [_box(chest, lung, lung.air >= AIRY) for lung in chest.lungs]
