@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Sets up everything a checkout needs, once: .tools (uv), .venv (the locked packages, this project), Java 17.
+# Sets up everything a checkout needs, once: .tools (uv), .venv (the locked packages, this project), Java 17, nginx.
 # Does nothing when the lock, the project file and this script are unchanged since the last time.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -12,6 +12,20 @@ stop() { printf 'setup: %s\n' "$*" >&2; exit 1; }
 
 java_major() { java -version 2>&1 | sed -n 's/.*version "\([0-9]*\).*/\1/p' | head -n 1; }
 
+has_nginx() { PATH="$PATH:/usr/sbin:/usr/local/sbin" command -v nginx >/dev/null 2>&1; }
+
+install_nginx() { # the program alone: Debian's package would start a web server for the whole machine, on port 80
+  local policy=/usr/sbin/policy-rc.d ours="" done=0
+  if [ ! -e "$policy" ] && printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null 2>&1; then
+    ours=1
+    as_root chmod 755 "$policy"
+  fi
+  apt_install "nginx (the edge, in front of TorchServe)" nginx-light || done=1
+  [ -z "$ours" ] || as_root rm -f "$policy"
+  [ ! -d /run/systemd/system ] || as_root systemctl --quiet disable nginx.service 2>/dev/null || true
+  return "$done"
+}
+
 find_python() {
   local candidate
   for candidate in "${PYTHON:-}" python3.11 python3; do
@@ -22,6 +36,7 @@ find_python() {
 }
 
 [ "$(java_major)" -ge 17 ] 2>/dev/null || apt_install "Java 17 (TorchServe runs on it)" openjdk-17-jre-headless || stop "no Java 17"
+has_nginx || install_nginx || stop "no nginx"
 if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ]; then exit 0; fi
 
 exec 9>.setup.lock

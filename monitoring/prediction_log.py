@@ -22,12 +22,14 @@ from audit import AuditLog
 from audit.predictions import is_finished, parse_rows, request_key, spool_files
 from imaging.atomic import write_bytes, write_text
 from imaging.errors import ServiceError
+from monitoring.edge_log import take_edge_refusals
 from monitoring.merkle import merkle_root
 from monitoring.prediction_rows import canonical_line, date_of, moment, partition, to_table
 from monitoring.turned_away import take_turned_away
 
 STATE = "collector.json"
 ACCESS_STATE = "access_log.json"
+EDGE_STATE = "edge_log.json"
 LARGEST_BATCH = 32 * 2**20
 """Bytes of spool taken at a time."""
 LOCK_WITHIN_S = 60.0
@@ -48,6 +50,7 @@ def collect(
     log: AuditLog | None = None,
     actor: str = "monitor",
     access_logs: Path | None = None,
+    edge_logs: Path | None = None,
 ) -> Collected:
     """Move complete rows from `spool` to `parquet`; safe to kill at any moment and to run again.
 
@@ -57,6 +60,7 @@ def collect(
         log: Gets one `prediction.logged` event a batch, with the Merkle root of its rows.
         actor: Who collects, for that event.
         access_logs: TorchServe's folder of logs, for the requests that it turned away before they reached the model.
+        edge_logs: The edge's folder of logs, for the requests that never reached TorchServe and refused gRPC calls.
 
     Raises:
         ServiceError: when another collector is at work for more than a minute.
@@ -65,6 +69,8 @@ def collect(
     with _alone(parquet):
         if access_logs is not None:
             take_turned_away(access_logs, spool, parquet / ACCESS_STATE)
+        if edge_logs is not None:
+            take_edge_refusals(edge_logs, spool, parquet / EDGE_STATE)
         state = _load_state(parquet)
         paths = spool_files(spool)
         names = {path.name for path in paths}

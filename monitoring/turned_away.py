@@ -21,7 +21,7 @@ from imaging.errors import ServiceError
 
 FILES = "access_log*.log"
 LINE = re.compile(
-    rb"(?P<time>\d{4}-\d\d-\d\dT[\d:.]+Z) (?P<thread>\S+) - /?\S*?(?P<port>:\d+)? "
+    rb"(?P<time>\d{4}-\d\d-\d\dT[\d:.]+Z) (?P<thread>\S+) - \S* "
     rb'"(?P<method>[A-Z]+) (?P<target>\S+) HTTP/[\d.]+" (?P<status>\d{3}) (?P<ms>\d+)'
 )
 OURS = re.compile(
@@ -63,10 +63,11 @@ def take_turned_away(logs: Path, spool: Path, state: Path) -> int:
             for head, file in _files(logs, files):
                 if head < position.head:
                     continue
-                file.seek(position.offset if head == position.head else 0)
+                begin = position.offset if head == position.head else 0
+                file.seek(begin)
                 data = file.read()
                 end = data.rfind(b"\n") + 1
-                for row in parse_access_log(data[:end]):
+                for row in parse_access_log(data[:end], head=head, begin=begin):
                     if not writer.append(row):
                         raise ServiceError("the spool of the prediction log takes no rows: is the disk full?")
                     rows += 1
@@ -79,14 +80,20 @@ def take_turned_away(logs: Path, spool: Path, state: Path) -> int:
     return rows
 
 
-def parse_access_log(data: bytes) -> Iterator[dict[str, Any]]:
-    """Yield a row for each line of a request that TorchServe answered without the handler; no address, no query."""
+def parse_access_log(data: bytes, *, head: str = "", begin: int = 0) -> Iterator[dict[str, Any]]:
+    """Yield a row for each line of a request that TorchServe answered without the handler; no address, no query.
+
+    Behind the edge all lines have one address, so that two requests of a moment differ by their place alone: by
+    `head`, which names the file, and their offset in it, of which `begin` is the first.
+    """
+    place = begin
     for line in data.split(b"\n"):
+        at, place = place, place + len(line) + 1
         if found := LINE.fullmatch(line.rstrip(b"\r")):
             text = {name: (value or b"").decode(errors="replace") for name, value in found.groupdict().items()}
             path = text["target"].split("?")[0]
             if _is_turned_away(text["thread"], text["method"], path, int(text["status"])):
-                yield _row(text, path)
+                yield _row(text, path, f"{head}@{at}")
 
 
 def _is_turned_away(thread: str, method: str, path: str, status: int) -> bool:
@@ -95,8 +102,8 @@ def _is_turned_away(thread: str, method: str, path: str, status: int) -> bool:
     return not (thread.startswith(WORKER) and status in OF_THE_HANDLER)
 
 
-def _row(text: dict[str, str], path: str) -> dict[str, Any]:
-    named = "\n".join((text["time"], text["thread"], text["port"], text["method"], path, text["status"], text["ms"]))
+def _row(text: dict[str, str], path: str, place: str) -> dict[str, Any]:
+    named = "\n".join((text["time"], text["thread"], text["method"], path, text["status"], text["ms"], place))
     return {
         "time": text["time"].replace("Z", "+00:00"),
         "request_id": "turned-away-" + hashlib.sha256(named.encode()).hexdigest()[:32],

@@ -50,8 +50,14 @@ class Watcher:
         outcome says nothing of the served model, and is not recorded.
         """
         place = self.settings.home / "predictions"
-        logs = self.settings.home / "torchserve" / "logs"
-        collect(place / "spool", place / "parquet", log=self.log, actor=self.actor, access_logs=logs)
+        collect(
+            place / "spool",
+            place / "parquet",
+            log=self.log,
+            actor=self.actor,
+            access_logs=self.settings.home / "torchserve" / "logs",
+            edge_logs=self.settings.home / "edge" / "logs",
+        )
         name = f"{datetime.now(UTC).strftime('%Y%m%dT%H%M%SZ')}-{uuid.uuid4().hex[:6]}"
         result = run_drift(
             self.settings,

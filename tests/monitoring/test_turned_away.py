@@ -79,6 +79,16 @@ def test_the_lines_of_an_older_pattern_are_passed_over() -> None:
     assert list(parse_access_log(old)) == []
 
 
+def test_two_requests_of_one_moment_are_two(logs: Path) -> None:
+    behind_the_edge = (
+        b'2026-11-23T01:20:28.297Z epollEventLoopGroup-3-2 - 127.0.0.1 "POST /predictions/chest-xray HTTP/1.1" 400 0\n'
+    )
+    (logs / "access_log.log").write_bytes(behind_the_edge * 2)
+    for _ in range(2):
+        collect(logs.parent / "spool", logs.parent / "parquet", access_logs=logs)
+    assert len(read_log(logs.parent / "parquet")) == 2
+
+
 def test_each_line_is_taken_once_and_new_ones_later(logs: Path) -> None:
     assert take(logs) == len(CODES)
     assert take(logs) == 0

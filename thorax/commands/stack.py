@@ -74,7 +74,7 @@ def down(as_json: AsJson = False) -> None:
 
 
 def logs(
-    server: Annotated[str, typer.Argument(help="mlflow, s3, torchserve or controller; all where absent.")] = "",
+    server: Annotated[str, typer.Argument(help="mlflow, s3, torchserve, edge or controller; all where absent.")] = "",
     lines: Annotated[int, typer.Option("--lines", "-n", min=1, help="How many of the last lines.")] = 40,
     as_json: AsJson = False,
 ) -> None:

@@ -23,6 +23,9 @@ DISK_GIB = (2, 10)
 MEMORY_GIB = (3, 6)
 """The servers take 1.5 GiB with one model, a training of the demo's recipe 2 GiB more."""
 
+OLDEST_NGINX = (1, 18)
+"""The first whose gRPC and log do what `nginx.conf.in` says, as far as its change log tells; tested is 1.22."""
+
 KNOWN_GOOD = {
     "torch": "2.14.1",
     "torchvision": "0.29.1",
@@ -89,6 +92,23 @@ def check_rclone(_places: Places) -> Finding:
     return Finding("rclone", "ok", told[0]) if told else Finding("rclone", "blocks", "it does not run", "reinstall it")
 
 
+def check_nginx(_places: Places) -> Finding:
+    """Whether the edge's program is there, with what its configuration needs."""
+    from thorax.stack.edge_server import PACKAGE, nginx
+
+    try:
+        told = _output([nginx(), "-V"])
+    except ThoraxError:
+        told = ""
+    number = re.search(r"nginx/(\d+)\.(\d+)", told)
+    if not number:
+        return Finding("nginx", "blocks", "none", f"apt-get install {PACKAGE}")
+    found = f"{number[1]}.{number[2]}"
+    if (int(number[1]), int(number[2])) < OLDEST_NGINX or "http_v2_module" not in told:
+        return Finding("nginx", "blocks", found, f"install nginx 1.18 or later, with HTTP/2: Debian's {PACKAGE}")
+    return Finding("nginx", "ok", found)
+
+
 def check_disk(places: Places) -> Finding:
     """Whether the home's disk has room."""
     there = next(folder for folder in (places.home, *places.home.parents) if folder.is_dir())
@@ -131,6 +151,7 @@ def check_gpu(_places: Places) -> Finding:
 CHECKS: tuple[Callable[[Places], Finding], ...] = (
     check_python,
     check_java,
+    check_nginx,
     check_rclone,
     check_disk,
     check_memory,

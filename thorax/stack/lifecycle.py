@@ -18,7 +18,7 @@ from imaging.errors import ServiceError
 from thorax.stack import processes
 from thorax.stack.credentials import Credentials, load_credentials, load_or_create_credentials
 from thorax.stack.launch import Launch, PortTakenError, StackEvent
-from thorax.stack.places import DEFAULT_PORTS, Addresses, Places, Ports, load_ports, save_ports
+from thorax.stack.places import DEFAULT_PORTS, Addresses, Places, Ports, has_no_edge, load_ports, save_ports
 from thorax.stack.ports import choose_ports
 from thorax.stack.processes import ProcessRecord
 from thorax.stack.reservations import Reservations, folder_of_this_user
@@ -45,6 +45,7 @@ def up(home: Path, *, on_event: OnEvent | None = None, servers: Mapping[str, Ser
     places.home.mkdir(parents=True, exist_ok=True, mode=0o700)  # radiographs lie in it
     with _lock(places):
         _sweep(places, tell)
+        _make_room_for_the_edge(places, tell)
         credentials, are_new = load_or_create_credentials(places)
         if are_new:
             tell(StackEvent("new passwords made", state="credentials"))
@@ -146,6 +147,14 @@ def _sweep(places: Places, tell: OnEvent) -> None:
         names = ", ".join(sorted({name or "?" for name, _process in orphans}))
         tell(StackEvent(f"ending {len(orphans)} processes left behind by {names}", state="repair"))
         processes.end((process for _name, process in orphans), grace_s=2)
+
+
+def _make_room_for_the_edge(places: Places, tell: OnEvent) -> None:
+    """End a TorchServe that an older version started at the ports where callers now meet the edge."""
+    if has_no_edge(places) and (process := _process_of(places, "torchserve")):
+        tell(StackEvent("torchserve moves behind the edge", server="torchserve", state="repair"))
+        found = [(name, one) for name, one in processes.marked(places.stack_id) if name == "torchserve"]
+        _end_server(places, "torchserve", found or [("torchserve", process)], tell)
 
 
 def _settle_ports(places: Places, servers: Mapping[str, Server], reservations: Reservations, tell: OnEvent) -> Ports:

@@ -9,10 +9,12 @@ from thorax.stack.servers import SERVERS
 
 
 def log_files(places: Places) -> dict[str, Path]:
-    """Return each log by name: one a server, and TorchServe's own three."""
+    """Return each log by name: one a server, TorchServe's own three, and the edge's latest day of requests."""
     files = {name: places.log(name) for name in SERVERS}
     inner = places.torchserve / "logs"
-    return files | {f"torchserve/{path.stem}": path for path in sorted(inner.glob("*_log.log"))}
+    files |= {f"torchserve/{path.stem}": path for path in sorted(inner.glob("*_log.log"))}
+    days = sorted((places.edge / "logs").glob("requests-2*.jsonl"))
+    return files | {f"edge/{path.stem}": path for path in days[-1:]}
 
 
 def last_lines(home: Path, server: str, *, lines: int) -> dict[str, list[str]]:

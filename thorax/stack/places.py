@@ -18,8 +18,11 @@ DEFAULT_PORTS = {
     "metrics": 8082,
     "grpc_inference": 7070,
     "grpc_management": 7071,
+    "grpc_upstream": 7072,
 }
-"""The last five are TorchServe's, which opens both gRPC ports whether or not one wants them."""
+"""`inference` and `grpc_inference` are the edge's, and the others but the first two TorchServe's: it opens both gRPC
+ports whether or not one wants them. `grpc_upstream` is where the edge finds it, and for nobody else."""
+BEHIND_THE_EDGE = "behind_the_edge"
 
 Ports = dict[str, int]
 
@@ -74,6 +77,11 @@ class Places:
         return self.home / "logs"
 
     @property
+    def edge(self) -> Path:
+        """Nginx's configuration, log of requests and bodies on their way."""
+        return self.home / "edge"
+
+    @property
     def torchserve(self) -> Path:
         """TorchServe's configuration, model store and key file."""
         return self.home / "torchserve"
@@ -91,7 +99,7 @@ class Places:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Addresses:
-    """Where each server answers."""
+    """Where each server answers; `inference` is the edge."""
 
     mlflow: str
     s3: str
@@ -116,7 +124,9 @@ def save_ports(places: Places, ports: Ports) -> None:
     at = Addresses.of(ports)
     torchserve = {"inference": at.inference, "management": at.management, "metrics": at.metrics}
     grpc = {name: f"{LOOPBACK}:{ports[name]}" for name in ("grpc_inference", "grpc_management")}
+    behind = {"grpc_upstream": f"{LOOPBACK}:{ports['grpc_upstream']}"}
     stack = {"mlflow": {"url": at.mlflow}, "s3": {"url": at.s3}, "torchserve": torchserve | grpc}
+    stack[BEHIND_THE_EDGE] = behind
     write_text(places.addresses, json.dumps(stack, indent=2) + "\n")
 
 
@@ -124,10 +134,19 @@ def load_ports(places: Places) -> Ports | None:
     """Return the ports of the last `up`; None where there was none or its file is not whole."""
     try:
         stack = json.loads(places.addresses.read_text(encoding="utf-8"))
-        urls = {"mlflow": stack["mlflow"]["url"], "s3": stack["s3"]["url"], **stack["torchserve"]}
+        behind = stack.get(BEHIND_THE_EDGE, {"grpc_upstream": DEFAULT_PORTS["grpc_upstream"]})
+        urls = {"mlflow": stack["mlflow"]["url"], "s3": stack["s3"]["url"], **stack["torchserve"], **behind}
         return {name: _port(urls[name]) for name in DEFAULT_PORTS}
     except (OSError, ValueError, KeyError, TypeError):
         return None
+
+
+def has_no_edge(places: Places) -> bool:
+    """Whether the last `up` was of a version whose TorchServe answered callers itself, at the edge's ports."""
+    try:
+        return BEHIND_THE_EDGE not in json.loads(places.addresses.read_text(encoding="utf-8"))
+    except (OSError, ValueError, TypeError):
+        return False
 
 
 def _port(url: Any) -> int:

@@ -9,7 +9,15 @@ from typing import Literal
 
 import psutil
 
-from thorax.stack import mlflow_server, processes, release_controller, s3_server, torchserve_server
+from thorax.stack import (
+    edge_config,
+    edge_server,
+    mlflow_server,
+    processes,
+    release_controller,
+    s3_server,
+    torchserve_server,
+)
 from thorax.stack.credentials import Credentials
 from thorax.stack.places import Addresses, Places, Ports
 from thorax.stack.processes import SERVER_MARKER, STACK_MARKER
@@ -100,7 +108,18 @@ SERVERS: dict[str, Server] = {
             set_up=torchserve_server.set_up,
             config=torchserve_server.config,
             note=torchserve_server.note,
-            ports=("inference", "management", "metrics", "grpc_inference", "grpc_management"),
+            ports=("management", "metrics", "grpc_upstream", "grpc_management"),
+        ),
+        Server(
+            name="edge",
+            command=edge_server.command,
+            variables=edge_server.variables,
+            prepare=edge_server.prepare,
+            is_ready=edge_server.is_ready,
+            set_up=edge_server.set_up,
+            config=edge_config.render,
+            ports=("inference", "grpc_inference"),
+            after=("torchserve",),
         ),
         Server(
             name="controller",
@@ -110,7 +129,7 @@ SERVERS: dict[str, Server] = {
             is_ready=release_controller.is_ready,
             set_up=nothing,
             config=lambda _site: "",
-            after=("s3", "mlflow", "torchserve"),
+            after=("s3", "mlflow", "torchserve", "edge"),
         ),
     )
 }

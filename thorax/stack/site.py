@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -34,10 +35,12 @@ def ask(
     auth: tuple[str, str] | None = None,
     json: Any = None,
     timeout_s: float = LOOK_TIMEOUT_S,
+    socket: Path | None = None,
 ) -> httpx.Response | None:
-    """Return the answer; None where nothing answers in time. No proxy is asked for loopback."""
+    """Return the answer, at `socket` where one is named; None where nothing answers in time. No proxy is asked."""
+    transport = httpx.HTTPTransport(uds=str(socket)) if socket else None
     try:
-        with httpx.Client(timeout=timeout_s, trust_env=False) as client:
+        with httpx.Client(timeout=timeout_s, trust_env=False, transport=transport) as client:
             return client.request(method, url, headers=headers, auth=auth, json=json)
     except httpx.HTTPError:
         return None

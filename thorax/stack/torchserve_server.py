@@ -19,6 +19,8 @@ from thorax.stack.site import TELEMETRY_OFF, Site, ask
 MODEL = "chest-xray"
 LARGEST_BODY = 70 * 2**20
 """64 MiB of image, as `Settings.max_image_bytes` allows, and what a form adds around it."""
+ANSWER_WITHIN_S = 120
+"""How long a worker may take over one batch."""
 TOKEN_MINUTES = 10 * 366 * 24 * 60
 HEAP = ("-Xms64m", "-Xmx768m", "-Xss512k", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto")
 """Small and quick to start; the work is done in the Python workers."""
@@ -86,20 +88,27 @@ def temporary_folder(places: Places) -> Path:
     return own if len(str(own)) <= LONGEST_SOCKET else Path("/tmp") / f"thorax-{places.stack_id}"  # noqa: S108
 
 
+def inference_socket(places: Places) -> Path:
+    """Return the socket of the inference API: in a folder of this user's alone, so that every caller meets the edge."""
+    return temporary_folder(places) / "inference.sock"
+
+
 def config(site: Site) -> str:
     """`config.properties` without what is loaded: every address is loopback, every convenience that weakens is off.
+
+    The inference API answers at a socket. gRPC cannot: TorchServe has ports for it alone.
 
     The model API is on, because a release loads and unloads: by token, from loopback, out of the model store alone.
     """
     at, store = site.addresses, site.places.model_store
     return "\n".join(
         (
-            f"inference_address={at.inference}",
+            f"inference_address=unix:{inference_socket(site.places)}",
             f"management_address={at.management}",
             f"metrics_address={at.metrics}",
             f"grpc_inference_address={LOOPBACK}",
             f"grpc_management_address={LOOPBACK}",
-            f"grpc_inference_port={site.ports['grpc_inference']}",
+            f"grpc_inference_port={site.ports['grpc_upstream']}",
             f"grpc_management_port={site.ports['grpc_management']}",
             f"model_store={store}",
             f"allowed_urls=file://{as_pattern(store)}/.*",
@@ -111,6 +120,7 @@ def config(site: Site) -> str:
             "use_env_allowed_urls=false",
             f"max_request_size={LARGEST_BODY}",
             f"max_response_size={LARGEST_BODY}",
+            f"default_response_timeout={ANSWER_WITHIN_S}",
             "default_workers_per_model=1",
             "metrics_mode=prometheus",
             "disable_system_metrics=true",
@@ -160,10 +170,11 @@ def set_up(site: Site) -> None:
     Raises:
         ServiceError: an unauthenticated call was answered.
     """
-    for url in (f"{site.addresses.inference}/predictions/{MODEL}", f"{site.addresses.management}/models"):
-        answer = ask("GET", url)
+    inference = ask("GET", f"http://torchserve/predictions/{MODEL}", socket=inference_socket(site.places))
+    management = ask("GET", f"{site.addresses.management}/models")
+    for api, answer in (("inference", inference), ("management", management)):
         if answer is None or answer.is_success or "InvalidKeyException" not in answer.text:
-            raise ServiceError(f"TorchServe does not refuse a call without a token at {url}; it must not run like this")
+            raise ServiceError(f"TorchServe's {api} API does not refuse a call without a token; it must not run so")
     if serving_archive(site.places):
         deadline = time.monotonic() + MODEL_WITHIN_S
         while not has_ready_worker(site) and time.monotonic() < deadline:

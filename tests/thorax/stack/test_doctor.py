@@ -8,7 +8,7 @@ from thorax.stack.places import DEFAULT_PORTS, Places, save_ports
 
 def test_every_finding_that_is_not_well_says_what_to_do(home):
     findings = examine(home)
-    assert {"python", "java", "rclone", "disk", "memory", "ports", "gpu", *KNOWN_GOOD} == {
+    assert {"python", "java", "nginx", "rclone", "disk", "memory", "ports", "gpu", *KNOWN_GOOD} == {
         item.check for item in findings
     }
     assert all(item.advice for item in findings if item.level != "ok")

@@ -5,7 +5,7 @@ import pytest
 
 from imaging.errors import ServiceError
 from thorax.stack.environment import apply, environment, settings_for
-from thorax.stack.places import DEFAULT_PORTS, Places, load_ports, save_ports
+from thorax.stack.places import DEFAULT_PORTS, Places, has_no_edge, load_ports, save_ports
 
 from .factories import make_site
 
@@ -52,6 +52,18 @@ def test_ports_survive_a_restart(home):
     ports = {name: port + 11 for name, port in DEFAULT_PORTS.items()}
     save_ports(places, ports)
     assert load_ports(places) == ports
+
+
+def test_the_ports_of_a_version_without_an_edge_are_kept(home):
+    places = Places.of(home)
+    ports = {name: port + 11 for name, port in DEFAULT_PORTS.items()}
+    save_ports(places, ports)
+    assert not has_no_edge(places)
+    older = json.loads(places.addresses.read_text(encoding="utf-8"))
+    del older["behind_the_edge"]
+    places.addresses.write_text(json.dumps(older), encoding="utf-8")
+    assert has_no_edge(places)
+    assert load_ports(places) == ports | {"grpc_upstream": DEFAULT_PORTS["grpc_upstream"]}
 
 
 @pytest.mark.parametrize("left", ["", "{", "{}", '{"mlflow": {"url": "http://127.0.0.1:x"}}'])

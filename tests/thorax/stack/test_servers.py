@@ -48,11 +48,15 @@ def test_a_server_keeps_the_homes_own_audit_record_where_none_is_named(home, nam
 
 
 def test_every_address_of_the_model_server_is_loopback_and_every_door_is_closed(home):
-    lines = torchserve_server.config(make_site(home)).splitlines()
+    site = make_site(home)
+    lines = torchserve_server.config(site).splitlines()
     config = dict(line.partition("=")[::2] for line in lines if line)
-    addresses = [value for name, value in config.items() if name.endswith("_address")]
-    assert len(addresses) == 5
-    assert all("127.0.0.1" in address for address in addresses)
+    addresses = {name: value for name, value in config.items() if name.endswith("_address")}
+    assert addresses.pop("inference_address") == f"unix:{torchserve_server.inference_socket(site.places)}"
+    assert len(addresses) == 4
+    assert all("127.0.0.1" in address for address in addresses.values())
+    published = {str(site.ports[name]) for name in ("inference", "grpc_inference")}
+    assert not published & {value for name, value in config.items() if name.endswith("_port")}
     assert config["disable_token_authorization"] == "false"
     for weakening in ("install_py_dep_per_model", "enable_envvars_config", "use_env_allowed_urls"):
         assert config[weakening] == "false"
@@ -103,6 +107,7 @@ def test_the_last_runs_tokens_are_gone_before_the_next_start(home):
 def test_a_home_with_a_long_path_keeps_its_sockets_elsewhere(home):
     long = make_site(home / ("x" * 100))
     assert len(str(torchserve_server.temporary_folder(long.places))) <= torchserve_server.LONGEST_SOCKET
+    assert len(str(torchserve_server.inference_socket(long.places))) <= 107
 
 
 def test_nothing_waits_for_a_server_that_is_started_later():

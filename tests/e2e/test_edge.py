@@ -1,0 +1,226 @@
+"""The edge in front of a real TorchServe, started by `up`: what it lets through, what it refuses, what is logged."""
+
+import json
+import os
+import signal
+import socket
+import stat
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import grpc
+import httpx
+import psutil
+import pytest
+
+from monitoring.prediction_log import collect, read_log
+from serving.client import ChestXrayClient
+from serving.errors import RefusedError
+from serving.tokens import authorization
+from serving.torchserve import ManagementClient
+from tests.e2e.torchserve_stand import Stand
+from tests.serving.factories import MemoryRegistry, dicom, write_package
+from thorax import stack
+from thorax.stack import processes
+from thorax.stack.places import Places, load_ports
+from thorax.stack.servers import SERVERS
+from thorax.stack.torchserve_server import LARGEST_BODY, inference_socket
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+
+BEHIND = {name: SERVERS[name] for name in ("torchserve", "edge")}
+SERVICE = "/org.pytorch.serve.grpc.inference.InferenceAPIsService"
+PATH = "/predictions/chest-xray"
+
+
+@pytest.fixture(scope="module")
+def stand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
+    """TorchServe behind the edge, version 1 released."""
+    before = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith("THORAX_")}
+    home = tmp_path_factory.mktemp("edge") / "home"
+    try:
+        at = stack.up(home, servers=BEHIND)
+        places, registry, package = Places.of(home), MemoryRegistry(), home / "package-1"
+        registry.add("1", package, write_package(package, seed=1))
+        client = ChestXrayClient(url=at.inference, keys=places.key_file)
+        management = ManagementClient(url=at.management, keys=places.key_file)
+        made = Stand(places.home, client, management, registry, {"1": package})
+        (places.home / "model-store").symlink_to(places.model_store)  # where a stand has it
+        assert made.approve("1").outcome == "released"
+        yield made
+    finally:
+        stack.down(home)
+        os.environ |= before
+
+
+def bearer(stand: Stand) -> dict[str, str]:
+    return authorization(stand.client.keys, "inference")
+
+
+def ask(stand: Stand, method: str, path: str, **more) -> httpx.Response:
+    return httpx.request(method, f"{stand.url}{path}", timeout=60, **more)
+
+
+def field(number: int, value: bytes) -> bytes:
+    """One length-delimited field, as https://protobuf.dev/programming-guides/encoding has it."""
+    length, encoded = len(value), b""
+    while length > 127:
+        encoded, length = encoded + bytes([length & 127 | 128]), length >> 7
+    return bytes([number << 3 | 2]) + encoded + bytes([length]) + value
+
+
+def call(stand: Stand, image: bytes, *, token: bool, method: str = "Predictions") -> bytes:
+    """A gRPC call as TorchServe's `inference.proto` describes it: model_name = 1, input = 3."""
+    at = json.loads((stand.home / "stack.json").read_text(encoding="utf-8"))["torchserve"]["grpc_inference"]
+    metadata = tuple((name.lower(), value) for name, value in bearer(stand).items()) if token else ()
+    message = field(1, b"chest-xray") + field(3, field(1, b"data") + field(2, image))
+    with grpc.insecure_channel(at, options=[("grpc.max_send_message_length", -1)]) as channel:
+        ask = channel.unary_unary(f"{SERVICE}/{method}", lambda value: value, lambda value: value)
+        return ask(message, metadata=metadata, timeout=60)
+
+
+def refused(stand: Stand, image: bytes, **more) -> grpc.StatusCode:
+    with pytest.raises(grpc.RpcError) as caught:
+        call(stand, image, **more)
+    return caught.value.code()
+
+
+def pieces(size: int) -> Iterator[bytes]:
+    """A body whose length nobody knows: it is sent in chunks."""
+    for begin in range(0, size, 2**20):
+        yield bytes(min(2**20, size - begin))
+
+
+def logged(stand: Stand) -> list[dict]:
+    """The prediction log, after everything was collected."""
+    parquet = stand.home / "parquet"
+    folders = {"access_logs": stand.home / "torchserve" / "logs", "edge_logs": stand.home / "edge" / "logs"}
+    collect(stand.home / "predictions" / "spool", parquet, **folders)
+    return read_log(parquet)
+
+
+@pytest.fixture
+def new_rows(stand: Stand) -> Callable[[int], list[str]]:
+    """Returns what became of the requests since the test began, in the words of the prediction log.
+
+    A line is written when its connection is done with, which may be after the answer: `count` rows are waited for.
+    """
+    known = {row["request_id"] for row in logged(stand)}
+
+    def rows(count: int) -> list[str]:
+        found: list[dict] = []
+        deadline = time.monotonic() + 20
+        while len(found) < count and time.monotonic() < deadline:
+            time.sleep(0.2)
+            found = [row for row in logged(stand) if row["request_id"] not in known]
+        return sorted(row["refusal_code"] or "answered" for row in found)
+
+    return rows
+
+
+def test_every_request_has_one_row_whoever_answered_it(stand, new_rows):
+    token = bearer(stand)
+    large = LARGEST_BODY + 2**20
+    assert stand.client.predict(dicom()).probabilities
+    declared = ask(stand, "POST", PATH, content=bytes(large), headers=token)
+    chunked = ask(stand, "POST", PATH, content=pieces(large), headers=token)
+    assert [(one.status_code, one.json()["code"]) for one in (declared, chunked)] == [(413, "image_too_large")] * 2
+    assert refused(stand, dicom(), token=False) is grpc.StatusCode.PERMISSION_DENIED
+    assert b'"probabilities"' in call(stand, dicom(), token=True)
+    assert b'"malformed_image"' in call(stand, b"\x89PNG\r\n\x1a\n", token=True)
+    stranger = ask(stand, "POST", PATH, content=dicom())
+    assert (stranger.status_code, stranger.json()["type"]) == (400, "InvalidKeyException")
+    deleted = ask(stand, "DELETE", PATH, headers=token)
+    assert (deleted.status_code, deleted.json()["code"], deleted.headers["Allow"]) == (
+        405,
+        "method_not_allowed",
+        "GET, POST, OPTIONS",
+    )
+    assert ask(stand, "GET", "/ping", headers=token).status_code == 200
+    assert ask(stand, "GET", "/favicon.ico").json()["code"] == "not_found"
+    refusals = ["malformed_image", "edge_405", "edge_413", "edge_413", "grpc_permission_denied", "torchserve_400"]
+    expected = ["answered", "answered", *refusals]
+    assert new_rows(len(expected)) == sorted(expected)
+
+
+def test_the_refusal_that_a_caller_got_is_the_one_in_the_log(stand, new_rows):
+    answer = ask(stand, "POST", PATH, content=bytes(LARGEST_BODY + 1))
+    assert new_rows(1) == ["edge_413"]
+    row = next(row for row in logged(stand) if row["request_id"] == answer.json()["request_id"])
+    assert (row["refusal_code"], row["model_digest"]) == ("edge_413", None)
+
+
+def test_the_client_reads_a_refusal_of_the_edge_as_one_of_the_model(stand, new_rows):
+    with pytest.raises(RefusedError) as caught:
+        stand.client.predict(bytes(LARGEST_BODY + 1))
+    assert caught.value.code == "image_too_large"
+    assert new_rows(1) == ["edge_413"]
+
+
+def test_the_largest_body_that_is_let_in_reaches_the_model(stand, new_rows):
+    answer = ask(stand, "POST", PATH, content=bytes(LARGEST_BODY), headers=bearer(stand))
+    assert (answer.status_code, answer.json()["code"]) == (413, "image_too_large")
+    assert not answer.json()["request_id"].startswith("edge-")
+    expected = ["image_too_large"]
+    assert new_rows(len(expected)) == expected
+
+
+def test_a_grpc_call_that_is_too_large_or_unknown_is_refused_and_logged(stand, new_rows):
+    assert refused(stand, bytes(LARGEST_BODY + 2**20), token=True) is grpc.StatusCode.UNAVAILABLE
+    assert refused(stand, b"", token=True, method="NoSuchCall") is grpc.StatusCode.UNIMPLEMENTED
+    expected = ["grpc_unavailable"]
+    assert new_rows(len(expected)) == expected
+
+
+def test_a_body_that_never_comes_to_its_end_is_in_the_log(stand, new_rows):
+    host, _, port = stand.url.removeprefix("http://").partition(":")
+    with socket.create_connection((host, int(port)), timeout=10) as line:
+        line.sendall(f"POST {PATH} HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nhalf".encode())
+    expected = ["edge_400"]
+    assert new_rows(len(expected)) == expected
+
+
+def test_nothing_of_a_client_is_written_down_but_what_it_asked_for(stand, new_rows):
+    ask(stand, "POST", f"{PATH}?patient=Doe", content=b"Doe", headers={**bearer(stand), "X-Patient": "Doe"})
+    ask(stand, "POST", f"{PATH}/Doe", content=b"Doe")
+    ask(stand, "GET", "/Doe", headers={"User-Agent": "Doe"})
+    assert len(new_rows(2)) == 2
+    written = b"".join(path.read_bytes() for path in [*(stand.home / "edge" / "logs").iterdir(), log_of(stand)])
+    assert PATH.encode() in written
+    assert b"Doe" not in written
+    assert b"127.0.0.1" not in written
+    assert f"{PATH}?".encode() not in (stand.home / "torchserve" / "logs" / "access_log.log").read_bytes()
+
+
+def log_of(stand: Stand) -> Path:
+    return Places.of(stand.home).log("edge")
+
+
+def test_nobody_reaches_torchserve_around_the_edge(stand):
+    places = Places.of(stand.home)
+    ports = load_ports(places)
+    process = next(found for name, found in processes.marked(places.stack_id) if name == "torchserve")
+    assert not {ports["inference"], ports["grpc_inference"]} & processes.listening(process)
+    assert stat.S_IMODE(inference_socket(places).parent.stat().st_mode) == 0o700
+    for server in stack.status(stand.home):
+        assert (server.state == "running") == (server.name in BEHIND)
+
+
+def test_a_torchserve_that_is_away_is_told_in_code_and_logged(stand, new_rows):
+    places = Places.of(stand.home)
+    torchserve = next(one for one in stack.status(stand.home) if one.name == "torchserve")
+    edge = next(one for one in stack.status(stand.home) if one.name == "edge")
+    os.kill(torchserve.pid, signal.SIGKILL)
+    psutil.Process(torchserve.pid).wait(5)
+    answer = ask(stand, "POST", PATH, content=dicom())
+    assert (answer.status_code, answer.json()["code"]) == (502, "service_unavailable")
+    assert int(answer.headers["Retry-After"]) > 0
+    assert refused(stand, dicom(), token=True) is grpc.StatusCode.UNAVAILABLE
+    stack.up(stand.home, servers=BEHIND)
+    assert next(one for one in stack.status(stand.home) if one.name == "edge").pid == edge.pid
+    assert stand.client.predict(dicom()).model.version == "1"
+    by_up = ["torchserve_400"]  # it sees that a stranger is refused
+    expected = ["answered", "edge_502", "grpc_unavailable", *by_up]
+    assert new_rows(len(expected)) == expected
+    assert not list((places.edge / "bodies" / "body").iterdir())

@@ -1,0 +1,126 @@
+"""What nginx is told: `nginx.conf.in` with this stack's places, what may be asked for, and how it refuses."""
+
+import json
+import os
+import pwd
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from thorax.stack.places import LOOPBACK
+from thorax.stack.site import Site
+from thorax.stack.torchserve_server import ANSWER_WITHIN_S, LARGEST_BODY, inference_socket
+
+TEMPLATE = Path(__file__).with_name("nginx.conf.in")
+TEMPORARY = ("body", "proxy", "fastcgi", "uwsgi", "scgi")
+"""nginx makes all of them at its start, also those of what it is not used for."""
+LONGER_THAN_TORCHSERVE_S = 30
+RETRY_AFTER_S = 2
+
+ROUTES = {
+    r"^/predictions/chest-xray$": "/predictions/chest-xray",
+    r"^/predictions/chest-xray/": "/predictions/chest-xray/*",
+    r"^/explanations/chest-xray$": "/explanations/chest-xray",
+    r"^/explanations/chest-xray/": "/explanations/chest-xray/*",
+    r"^/invocations$": "/invocations",
+    r"^/v1/models/chest-xray:[A-Za-z0-9_]+$": "/v1/models/chest-xray:*",
+    r"^/v2/models/chest-xray/": "/v2/models/chest-xray/*",
+    r"^/predictions/": "/predictions/*",
+    r"^/explanations/": "/explanations/*",
+    r"^/v1/": "/v1/*",
+    r"^/v2/": "/v2/*",
+    r"^/ping$": "/ping",
+    r"^/api-description$": "/api-description",
+}
+"""How a path is named in the log: the first that fits. A path may hold anything; these names hold nothing of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """How the edge answers by itself, over HTTP and over gRPC."""
+
+    code: str
+    detail: str
+    grpc: int
+    """The gRPC status, as https://grpc.io/docs/guides/status-codes numbers them."""
+    grpc_detail: str = ""
+    """What is said over gRPC where it is something else."""
+
+
+LARGEST_MIB = LARGEST_BODY // 2**20
+TOO_LARGE_OR_AWAY = f"TorchServe broke the call off: it has more than {LARGEST_MIB} MiB, or try again"
+"""TorchServe resets a call by the length that its message announces, before the edge has seen so many bytes."""
+REFUSALS = {
+    400: Refusal("bad_request", "this is no HTTP request, or its body did not arrive", 3),
+    404: Refusal(
+        "not_found", "there is no such path; POST an image to /predictions/chest-xray", 12, "there is no such call"
+    ),
+    405: Refusal("method_not_allowed", "POST to /predictions/chest-xray", 12, "a call is a POST"),
+    408: Refusal("request_timeout", "the request did not arrive in time", 4),
+    411: Refusal("length_required", "a body needs a Content-Length or chunked coding", 3),
+    413: Refusal("image_too_large", f"a request body has at most {LARGEST_MIB} MiB", 8),
+    414: Refusal("bad_request", "the address is too long", 3),
+    500: Refusal("service_error", "the edge failed; see `thorax logs edge`", 13),
+    501: Refusal("bad_request", "this transfer coding is not known here", 12),
+    502: Refusal("service_unavailable", "TorchServe does not answer; try again", 14, TOO_LARGE_OR_AWAY),
+    503: Refusal("service_unavailable", "the edge is busy; try again", 14),
+    504: Refusal("service_timeout", "TorchServe took too long; try again", 4),
+}
+ALSO = {400: (494, 495, 496, 497)}
+"""nginx's own statuses of bad requests, which it sends as 400."""
+TRY_AGAIN = (502, 503, 504)
+
+
+def render(site: Site) -> str:
+    """Return the configuration of this stack's nginx; every path and address in it is the stack's own."""
+    folder = site.places.edge
+    values = {
+        "USER": f"user {pwd.getpwuid(0).pw_name};" if os.geteuid() == 0 else "",
+        "ROOT": quoted(f"{folder}/nothing").replace("$", "${dollar}"),
+        "PID": quoted(f"{folder}/nginx.pid"),
+        "LOCK": quoted(f"{folder}/nginx.lock"),
+        **{f"TEMPORARY_{kind.upper()}": quoted(f"{folder}/bodies/{kind}") for kind in TEMPORARY},
+        "LARGEST_BODY": str(LARGEST_BODY),
+        "ROUTES": "\n".join(f'        "~{pattern}" "{name}";' for pattern, name in ROUTES.items()),
+        "SOCKET": quoted(f"unix:{inference_socket(site.places)}"),
+        "GRPC_UPSTREAM": f"{LOOPBACK}:{site.ports['grpc_upstream']}",
+        "HTTP": f"{LOOPBACK}:{site.ports['inference']}",
+        "GRPC": f"{LOOPBACK}:{site.ports['grpc_inference']}",
+        "LOG": quoted(f"{folder}/logs/requests-").replace("$", "${dollar}")[:-1] + '$edge_day.jsonl"',
+        "ANSWER_WITHIN_S": str(ANSWER_WITHIN_S + LONGER_THAN_TORCHSERVE_S),
+        "REFUSALS": _refusals(_over_http),
+        "GRPC_REFUSALS": _refusals(_over_grpc),
+    }
+    text = TEMPLATE.read_text(encoding="utf-8")
+    return re.sub(r"@([A-Z_]+)@", lambda found: values[found[1]], text)
+
+
+def quoted(text: str) -> str:
+    """Return `text` as one word of nginx's language."""
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _refusals(body: Callable[[int, Refusal], list[str]]) -> str:
+    lines = []
+    for status, refusal in REFUSALS.items():
+        listed = " ".join(str(one) for one in (status, *ALSO.get(status, ())))
+        lines.append(f"error_page {listed} @refuse_{status};")
+        lines += [f"location @refuse_{status} {{", *(f"    {line}" for line in body(status, refusal)), "}"]
+    return "\n".join(f"        {line}" for line in lines)
+
+
+def _over_http(status: int, refusal: Refusal) -> list[str]:
+    answer = json.dumps({"code": refusal.code, "detail": refusal.detail, "request_id": "edge-$request_id"})
+    headers = [f"add_header Retry-After {RETRY_AFTER_S} always;"] if status in TRY_AGAIN else []
+    headers += ["add_header Allow 'GET, POST, OPTIONS' always;"] if status == 405 else []
+    return [*headers, f"return {status} '{answer}';"]
+
+
+def _over_grpc(_status: int, refusal: Refusal) -> list[str]:
+    return [
+        "default_type application/grpc;",
+        f"add_header grpc-status {refusal.grpc} always;",
+        f"add_header grpc-message '{refusal.grpc_detail or refusal.detail}' always;",
+        "return 204;",
+    ]

@@ -1,0 +1,64 @@
+"""The edge: nginx in front of TorchServe's inference API, so that every request is seen, bounded and written down.
+
+It runs as one process in the foreground. nginx's worker processes would write their titles over the environment by
+which a process of ours is known, and outlive a master that is killed.
+"""
+
+import os
+import shutil
+
+from imaging.atomic import write_text
+from imaging.errors import ServiceError
+from thorax.stack.edge_config import render
+from thorax.stack.site import Site, ask
+
+PACKAGE = "nginx-light"
+
+
+def nginx() -> str:
+    """Return the nginx program; the folders of system programs are not on everybody's path.
+
+    Raises:
+        ServiceError: there is none.
+    """
+    found = shutil.which("nginx", path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/usr/local/sbin")
+    if not found:
+        raise ServiceError(f"the edge needs nginx, and there is none; try `apt-get install {PACKAGE}`")
+    return found
+
+
+def command(site: Site) -> list[str]:
+    """In the foreground, with this home's configuration and no other."""
+    folder = site.places.edge
+    return [nginx(), "-e", "stderr", "-p", str(folder), "-c", str(folder / "nginx.conf")]
+
+
+def variables(_site: Site) -> dict[str, str]:
+    """The log's files begin at midnight UTC."""
+    return {"TZ": "UTC"}
+
+
+def prepare(site: Site) -> None:
+    """Write the configuration; remove the bodies that a kill left."""
+    folder = site.places.edge
+    shutil.rmtree(folder / "bodies", ignore_errors=True)
+    for place in (folder, folder / "logs", folder / "bodies", folder / "nothing"):
+        place.mkdir(parents=True, exist_ok=True, mode=0o700)
+    write_text(folder / "nginx.conf", render(site), mode=0o600)
+
+
+def is_ready(site: Site) -> bool:
+    """Whether it says by itself that there is no such path."""
+    answer = ask("GET", f"{site.addresses.inference}/edge")
+    return answer is not None and answer.status_code == 404 and '"request_id": "edge-' in answer.text
+
+
+def set_up(site: Site) -> None:
+    """See that a caller without a token is refused through the edge, too.
+
+    Raises:
+        ServiceError: it was answered, or TorchServe was not reached.
+    """
+    answer = ask("GET", f"{site.addresses.inference}/ping")
+    if answer is None or answer.is_success or "InvalidKeyException" not in answer.text:
+        raise ServiceError("TorchServe behind the edge does not refuse a call without a token; see `thorax logs edge`")
