@@ -148,16 +148,16 @@ class Predictor:
         """Return calibrated probabilities (N, classes) float64 of packed images, or of `rows` of them."""
         return calibrated(self.logits(images, rows), self.info.temperature)
 
-    def embeddings(self, images: PackedImages, rows: np.ndarray | None = None) -> np.ndarray:
-        """Return (N, F) float32, one number a feature: what `NoveltyReference` is fitted to and scores."""
+    def embeddings(self, images: PackedImages, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return logits (N, C), as `logits` does, and what `NoveltyReference` reads of the images (N, F) float32."""
         self._check(images)
-        chosen = np.arange(len(images)) if rows is None else rows
+        logits, embedded = [], []
         with kept_memory():
-            parts = [
-                self._tail.embed(self._forward(images[chosen[start : start + BATCH]]).last)
-                for start in range(0, len(chosen), BATCH)
-            ]
-        return torch.cat(parts).cpu().numpy()
+            for start in range(0, len(rows), BATCH):
+                seen = self._forward(images[rows[start : start + BATCH]])
+                logits.append(seen.logits)
+                embedded.append(self._tail.embed(seen.last))
+        return torch.cat(logits).cpu().numpy(), torch.cat(embedded).cpu().numpy()
 
     def doubt(
         self, images: PackedImages, rows: np.ndarray | None = None, *, passes: int = PASSES, seed: int = SEED

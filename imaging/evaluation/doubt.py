@@ -11,8 +11,8 @@ from imaging.evaluation.sampling import sample_evenly
 from imaging.evaluation.subject import Subject
 from imaging.models.novelty import NoveltyReference
 
-MOST_IMAGES = 800
-"""Of the training part behind the reference, and of the held parts behind its threshold."""
+MOST_IMAGES = 500
+"""Of the training part behind the reference: a forward pass each."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -23,21 +23,21 @@ class FittedDoubt:
     reference: NoveltyReference
 
 
-def fit_doubt(subject: Subject, probabilities: Array, *, held: np.ndarray) -> FittedDoubt:
+def fit_doubt(subject: Subject, probabilities: Array, held: np.ndarray, features: np.ndarray) -> FittedDoubt:
     """Fit the conformal rule on the calibration part, and the reference on the training part.
 
     Args:
         subject: The model, its dataset and split.
         probabilities: (N, C) calibrated, of the calibration part.
-        held: Images of the dataset that neither trained nor test the model, for the threshold.
+        held: (M,) images of the dataset that neither trained nor test the model, for the threshold.
+        features: (M, F) of them.
     """
     part, patients = subject.split.parts["calibration"], subject.data.patients
     rule = fit_conformal(probabilities, subject.labels[part], patients[part], classes=subject.info.classes)
     train = sample_evenly(subject.split.parts["train"], subject.labels, MOST_IMAGES)
-    reference = NoveltyReference.fit(subject.predictor.embeddings(subject.images, train), subject.labels[train])
-    held = sample_evenly(held, subject.labels, MOST_IMAGES)
-    scores = reference.score(subject.predictor.embeddings(subject.images, held))
-    novelty = fit_novelty(scores, patients[held])
+    _, known = subject.predictor.embeddings(subject.images, train)
+    reference = NoveltyReference.fit(known, subject.labels[train])
+    novelty = fit_novelty(reference.score(features), patients[held])
     return FittedDoubt(
         rules={"conformal": rule.model_dump(), "out_of_distribution": novelty.model_dump()}, reference=reference
     )

@@ -7,6 +7,7 @@ an evaluation that cannot be read, a row that is not in the table: each fails it
 
 from collections.abc import Callable
 
+from imaging.evaluation.coverage_gate import check_coverage
 from imaging.evaluation.gate import Evidence, GateRow, Verdict, is_missing, missing
 from imaging.evaluation.package_gate import check_package
 from imaging.evaluation.robustness_gate import check_robustness
@@ -168,6 +169,7 @@ GATES: dict[str, Callable[[Evidence, GateRow], Verdict]] = {
     "non_inferiority": check_non_inferiority,
     "latency": check_latency,
     "robustness": check_robustness,
+    "coverage": check_coverage,
     "package": check_package_gate,
 }
 """Every gate there is. A table that lacks one, or names another, does not pass."""

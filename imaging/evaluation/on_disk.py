@@ -53,7 +53,8 @@ def calibrate_on_disk(model: Path, dataset: Path, split: Path, out: Path) -> Cal
     subject = load_subject(model, dataset, split)
     info, parts = subject.info, subject.split.parts
     both = np.concatenate([parts["calibration"], parts["val"]])
-    logits, labels = subject.predictor.logits(subject.data.images, both), subject.labels[both]
+    logits, features = subject.predictor.embeddings(subject.images, both)
+    labels = subject.labels[both]
     own = len(parts["calibration"])
     fitted = fit_temperature(logits[:own], labels[:own])
     points = choose_operating_points(
@@ -63,7 +64,7 @@ def calibrate_on_disk(model: Path, dataset: Path, split: Path, out: Path) -> Cal
         critical=info.critical_classes,
         floors=info.floors.sensitivity_lower,
     )
-    doubt = fit_doubt(subject, scaled_probabilities(logits[:own], fitted.temperature), held=both)
+    doubt = fit_doubt(subject, scaled_probabilities(logits[:own], fitted.temperature), both, features)
     changes = {"temperature": fitted.temperature, "operating_points": points, "operating_point_rule": RULE}
     replace_info(model, out, added={NOVELTY_FILE: doubt.reference.to_bytes()}, **changes, **doubt.rules)
     return Calibration(

@@ -14,11 +14,11 @@ from imaging.evaluation.external_schema import External
 from imaging.evaluation.figure import MISSING, Figure
 from imaging.evaluation.robustness_schema import Robustness
 from imaging.evaluation.subgroup_schema import GroupSensitivity, PairCounts
+from imaging.evaluation.uncertainty_schema import Uncertainty
 
 SCHEMA_VERSION = 1
 
 NOT_EVALUATED = (
-    "coverage of conformal prediction sets",
     "parity of an ONNX export",
     "signature of the package",
 )
@@ -201,6 +201,7 @@ class Evaluation(Frozen):
     robustness: Robustness | None = None
     external: External | None = None
     decision_curve: Benefit | None = None
+    uncertainty: Uncertainty | None = None
     limits: tuple[str, ...]
     """What these figures do not show, in plain words, most important first."""
     not_evaluated: tuple[str, ...] = NOT_EVALUATED

@@ -11,11 +11,14 @@ from imaging.evaluation.robustness_plot import draw_robustness
 from imaging.evaluation.schema import Evaluation
 from imaging.evaluation.subgroup_plot import draw_subgroups
 from imaging.evaluation.subject import Subject
+from imaging.evaluation.uncertainty import measure_uncertainty
+from imaging.evaluation.uncertainty_plot import draw_risk_coverage
 
 
 def measure_sections(subject: Subject, answers: Answers) -> dict[str, Any]:
     """Return the fields of `Evaluation` that are sections; one that does not apply to the subject is `None`."""
     return {
+        "uncertainty": measure_uncertainty(subject, answers),
         "decision_curve": measure_benefit(answers),
         "robustness": robustness_of(subject, answers),
         "external": external_of(subject, answers),
@@ -31,4 +34,6 @@ def draw_sections(evaluation: Evaluation) -> dict[str, str]:
         drawn["decision_curve"] = draw_benefit(evaluation.decision_curve)
     if evaluation.robustness is not None:
         drawn["robustness"] = draw_robustness(evaluation.robustness)
+    if evaluation.uncertainty is not None:
+        drawn["risk_coverage"] = draw_risk_coverage(evaluation.uncertainty.risk_coverage, evaluation.uncertainty.triage)
     return drawn

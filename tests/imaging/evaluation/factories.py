@@ -11,6 +11,7 @@ from imaging.evaluation.metrics import confusion_matrix
 from imaging.evaluation.schema import Evaluation, Figure, Latency, SplitOverlap
 from imaging.evaluation.subgroups import evaluate_subgroups
 from tests.imaging.evaluation.robust import steady_robustness
+from tests.imaging.evaluation.sure import kept_promise
 from tests.imaging.training.histories import history, write_curves
 
 CLASSES = ("covid", "normal", "pneumonia")
@@ -76,6 +77,7 @@ def passing_evaluation() -> Evaluation:
         overlap=SplitOverlap(patients=0, duplicates=0),
         digests={"dataset": "sha256:d", "split": "sha256:s", "answers": "sha256:a"},
         robustness=steady_robustness(),
+        uncertainty=kept_promise(),
         limits=("research only",),
     )
 

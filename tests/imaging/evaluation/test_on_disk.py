@@ -90,7 +90,7 @@ def test_predictions_are_those_of_the_test_part_and_sum_to_one(finished):
 def test_the_report_stands_alone_and_says_the_limits_by_itself(finished):
     html = (finished.evaluation / "evaluation.html").read_text()
     assert not re.search(r"(src|href)\s*=\s*[\"'](?!data:)", html)
-    assert html.count("data:image/svg+xml") == 3
+    assert html.count("data:image/svg+xml") >= 4
     assert html.count("data:image/png") >= 4
     assert "Covid is confounded with its source: every covid image comes from sources" in html
     assert "TRAINED FROM RANDOM WEIGHTS" in html
