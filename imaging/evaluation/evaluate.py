@@ -12,11 +12,20 @@ from imaging.evaluation.expected_calibration_error import (
     BINS,
     chance_error,
     debiased_error,
+    equal_mass_bins,
+    equal_mass_error,
+    maximum_error,
     plugin_error,
     sensible_bins,
 )
 from imaging.evaluation.metrics import Array, Labels, all_metrics, auroc_per_class, one_weighting
-from imaging.evaluation.schema import CalibrationSummary, ChampionComparison, ClassMetrics, Figure, Overall
+from imaging.evaluation.schema import (
+    CalibrationSummary,
+    ChampionComparison,
+    ClassMetrics,
+    Figure,
+    Overall,
+    ReliabilityBin,
 
 MARGIN_LEVELS = (5.0, 95.0)
 """Percentiles of a one-sided 95 % bound."""
@@ -98,6 +107,10 @@ def evaluate_calibration(answers: Answers, *, temperature: float) -> Calibration
             "plugin_after": plugin_error(answers.probabilities, labels, weights),
             "debiased_before": debiased_error(answers.before, labels, weights),
             "debiased_after": debiased_error(answers.probabilities, labels, weights),
+            "equal_mass_before": equal_mass_error(answers.before, labels, weights),
+            "equal_mass_after": equal_mass_error(answers.probabilities, labels, weights),
+            "maximum_before": maximum_error(answers.before, labels, weights),
+            "maximum_after": maximum_error(answers.probabilities, labels, weights),
         }
 
     values = dict(statistic(one_weighting(len(answers.labels))))
@@ -113,7 +126,22 @@ def evaluate_calibration(answers: Answers, *, temperature: float) -> Calibration
         debiased_bins=sensible_bins(len(answers.labels)),
         chance=chance_error(answers.probabilities, seed=answers.seed),
         change=change,
+        reliability=reliability(answers.probabilities, answers.labels),
         **found,
+    )
+
+
+def reliability(probabilities: Array, labels: Labels) -> tuple[ReliabilityBin, ...]:
+    """Return the reliability curve's points: bins of equally many images, least sure first."""
+    confidence = probabilities.max(axis=1)
+    correct = probabilities.argmax(axis=1) == labels
+    member = equal_mass_bins(confidence, sensible_bins(len(labels)))
+    bins = [member == one for one in np.unique(member)]
+    return tuple(
+        ReliabilityBin(
+            n_images=int(mask.sum()), confidence=float(confidence[mask].mean()), accuracy=float(correct[mask].mean())
+        )
+        for mask in bins
     )
 
 

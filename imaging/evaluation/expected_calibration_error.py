@@ -64,6 +64,27 @@ def debiased_error(probabilities: Array, labels: Labels, weights: Array, *, bins
     return _debiased(share, said, was, share * weights.sum(axis=1, keepdims=True))
 
 
+def equal_mass_error(probabilities: Array, labels: Labels, weights: Array, *, bins: int = BINS) -> Array:
+    """Sum over equal-mass bins of share times |accuracy - confidence|, shape (R,); Nguyen & O'Connor 2015."""
+    share, said, was = _filled(probabilities, labels, weights, bins)
+    return np.sum(share * np.abs(was - said), axis=1)
+
+
+def maximum_error(probabilities: Array, labels: Labels, weights: Array, *, bins: int | None = None) -> Array:
+    """Largest |accuracy - confidence| of a bin, shape (R,); Guo et al. 2017, equation 4.
+
+    In equal-mass bins, as many as debiasing uses: of equal width, a bin of three images would decide it.
+    """
+    share, said, was = _filled(probabilities, labels, weights, bins or sensible_bins(len(labels)))
+    return np.max(np.where(share > 0, np.abs(was - said), 0.0), axis=1)
+
+
+def _filled(probabilities: Array, labels: Labels, weights: Array, bins: int) -> tuple[Array, Array, Array]:
+    confidence = probabilities.max(axis=1)
+    correct = (probabilities.argmax(axis=1) == labels).astype(float)
+    return bin_sums(confidence, correct, equal_mass_bins(confidence, bins), weights)
+
+
 def chance_error(probabilities: Array, *, draws: int = 1000, seed: int = 0, level: float = 0.95) -> float:
     """Return what the debiased error of a perfectly calibrated model with these probabilities exceeds 1 time in 20.
 

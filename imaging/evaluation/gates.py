@@ -138,7 +138,7 @@ def _closer(champion: ChampionComparison) -> str:
         said += f", {few} under-powered" if few else ""
     for one in champion.calls[:1]:
         said += f"; only this model right on {one.images_won} images, only the champion on {one.images_lost}"
-        said += "" if one.p is None else f" (McNemar p {one.p:.3f})"
+        said += "" if one.p is None else f" (McNemar p {one.p:.2g})"
     return said
 
 

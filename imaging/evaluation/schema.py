@@ -66,6 +66,14 @@ class Overall(Frozen):
     nll: Figure
 
 
+class ReliabilityBin(Frozen):
+    """Images of about the same confidence: how sure the model was, and how often it was right."""
+
+    n_images: int
+    confidence: float
+    accuracy: float
+
+
 class CalibrationSummary(Frozen):
     """Expected calibration error of the top class, before and after temperature scaling, on the test part."""
 
@@ -82,6 +90,14 @@ class CalibrationSummary(Frozen):
     """What the debiased error of a perfectly calibrated model with these probabilities exceeds 1 time in 20."""
     change: Figure
     """Debiased, after minus before, paired."""
+    equal_mass_before: Figure = MISSING
+    equal_mass_after: Figure = MISSING
+    """Plugin, with as many bins as the equal-width one."""
+    maximum_before: Figure = MISSING
+    maximum_after: Figure = MISSING
+    """Of the worst of `debiased_bins` bins."""
+    reliability: tuple[ReliabilityBin, ...] = ()
+    """After temperature scaling, in the bins of the debiased figure."""
 
 
 class Subgroup(Frozen):

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from imaging.evaluation.plots import COLOURS, GREY, INK, _canvas, _svg
 from imaging.evaluation.schema import Evaluation, Subgroup
 
-MOST_PAIRS = 12
+MOST_PAIRS = 8
 """Shown of the pairs, those furthest behind first."""
 
 
