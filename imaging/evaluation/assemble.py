@@ -45,6 +45,7 @@ def assemble(
     groups = compare_subgroups(answers, {name: columns[name] for name in columns if name not in not_recorded})
     origin = probe_confounding(subject, answers)
     overlap = find_overlap(subject.data, subject.split)
+    sections = measure_sections(subject, answers)
     patients = len(np.unique(answers.patients))
     is_of_patients = subject.info.subject == "radiograph"
     return Evaluation(
@@ -63,7 +64,7 @@ def assemble(
         source_confounding=origin,
         champion=champion,
         latency=latency,
-        **measure_sections(subject, answers),
+        **sections,
         overlap=SplitOverlap(patients=overlap.patients, duplicates=overlap.duplicates),
         limits=plain_limits(
             initial_weights=subject.info.initial_weights,
@@ -72,6 +73,7 @@ def assemble(
             count=f"{patients} test patients" if is_of_patients else f"{len(answers.labels)} test images",
             subject=subject.info.subject,
             test_part=subject.test_part,
+            shortcuts=sections.get("shortcuts"),
         ),
     )
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from imaging.evaluation.schema import NOT_EVALUATED, SourceConfounding, Subgroup
+from imaging.evaluation.shortcuts_schema import Shortcuts
 
 
 def lacks_pretraining(initial_weights: str, subject: str = "radiograph") -> bool:
@@ -23,9 +24,10 @@ def plain_limits(
     count: str,
     subject: Literal["radiograph", "picture"] = "radiograph",
     test_part: Literal["held_out", "external"] = "held_out",
+    shortcuts: Shortcuts | None = None,
 ) -> tuple[str, ...]:
     """Return the limits as sentences, the most important first; `count` is as `90 test patients`."""
-    said = []
+    said = [] if shortcuts is None else list(shortcuts.first_screen)
     if lacks_pretraining(initial_weights, subject):
         missing = initial_weights.strip().lower() in ("", "random")
         why = "no pretrained weights were found" if missing else "its recipe asks for no pretrained ones"
@@ -35,7 +37,7 @@ def plain_limits(
         )
     if subject == "radiograph":
         said += confounding.statements
-    if confounding.confounded or confounding.shortcut:
+    if confounding.confounded or confounding.shortcut or (shortcuts is not None and shortcuts.found):
         said.append("a good figure here shows that the pipeline works, not that the model is fit for patients")
     said.append(_where_from(count, subject, test_part))
     weak = [one for one in subgroups if not one.powered]

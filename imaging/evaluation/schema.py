@@ -13,6 +13,7 @@ from imaging.evaluation.decision_curve_schema import Benefit
 from imaging.evaluation.external_schema import External
 from imaging.evaluation.figure import MISSING, Figure
 from imaging.evaluation.robustness_schema import Robustness
+from imaging.evaluation.shortcuts_schema import Shortcuts
 from imaging.evaluation.subgroup_schema import GroupSensitivity, PairCounts
 from imaging.evaluation.uncertainty_schema import Uncertainty
 
@@ -218,6 +219,7 @@ class Evaluation(Frozen):
     external: External | None = None
     decision_curve: Benefit | None = None
     uncertainty: Uncertainty | None = None
+    shortcuts: Shortcuts | None = None
     limits: tuple[str, ...]
     """What these figures do not show, in plain words, most important first."""
     not_evaluated: tuple[str, ...] = NOT_EVALUATED

@@ -9,6 +9,8 @@ from imaging.evaluation.external import external_of
 from imaging.evaluation.robustness import robustness_of
 from imaging.evaluation.robustness_plot import draw_robustness
 from imaging.evaluation.schema import Evaluation
+from imaging.evaluation.shortcuts import shortcuts_of
+from imaging.evaluation.shortcuts_plot import draw_shortcuts
 from imaging.evaluation.subgroup_plot import draw_subgroups
 from imaging.evaluation.subject import Subject
 from imaging.evaluation.uncertainty import measure_uncertainty
@@ -20,6 +22,7 @@ def measure_sections(subject: Subject, answers: Answers) -> dict[str, Any]:
     return {
         "uncertainty": measure_uncertainty(subject, answers),
         "decision_curve": measure_benefit(answers),
+        "shortcuts": shortcuts_of(subject, answers),
         "robustness": robustness_of(subject, answers),
         "external": external_of(subject, answers),
     }
@@ -32,6 +35,8 @@ def draw_sections(evaluation: Evaluation) -> dict[str, str]:
         drawn["subgroups"] = forest
     if evaluation.decision_curve is not None:
         drawn["decision_curve"] = draw_benefit(evaluation.decision_curve)
+    if evaluation.shortcuts is not None and not evaluation.shortcuts.not_asked:
+        drawn["shortcuts"] = draw_shortcuts(evaluation.shortcuts)
     if evaluation.robustness is not None:
         drawn["robustness"] = draw_robustness(evaluation.robustness)
     if evaluation.uncertainty is not None:
