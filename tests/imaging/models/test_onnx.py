@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from imaging.config import InputConfig
 from imaging.errors import ModelPackageError
 from imaging.models.architectures import build_model
-from imaging.models.onnx_export import FILES, export_files, export_fp32
+from imaging.models.onnx_export import export_files, export_fp32
+from imaging.models.onnx_files import FILES
 from imaging.models.onnx_session import load_session, session_logits
 from imaging.models.preprocessing import to_input
 
