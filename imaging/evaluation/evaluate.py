@@ -26,6 +26,7 @@ from imaging.evaluation.schema import (
     Figure,
     Overall,
     ReliabilityBin,
+)
 
 MARGIN_LEVELS = (5.0, 95.0)
 """Percentiles of a one-sided 95 % bound."""
