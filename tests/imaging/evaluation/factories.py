@@ -8,8 +8,9 @@ from imaging.config import Floors, InputConfig
 from imaging.evaluation.confounding import source_confounding
 from imaging.evaluation.evaluate import Answers, evaluate_calibration, evaluate_classes
 from imaging.evaluation.metrics import confusion_matrix
-from imaging.evaluation.schema import Evaluation, Figure, Latency, SplitOverlap
+from imaging.evaluation.schema import Evaluation, Figure, Latency, SourceConfounding, SplitOverlap
 from imaging.evaluation.subgroups import evaluate_subgroups
+from tests.imaging.evaluation.exported import faithful_exports
 from tests.imaging.evaluation.robust import steady_robustness
 from tests.imaging.evaluation.sure import kept_promise
 from tests.imaging.training.histories import history, write_curves
@@ -44,13 +45,8 @@ def passing_evaluation() -> Evaluation:
     per_class, overall = evaluate_classes(answers)
     count = len(answers.labels)
     sex = np.where(np.arange(count) // 2 % 2 == 0, "F", "M")
-    everywhere = np.full(count, "A")
     groups = evaluate_subgroups(
         answers.probabilities, answers.labels, answers.patients, {"sex": sex}, classes=CLASSES, resamples=200, seed=0
-    )
-    border = Figure(value=0.34, low=0.30, high=0.38)
-    origin = source_confounding(
-        answers.labels, answers.patients, {"source": everywhere}, classes=CLASSES, border=border
     )
     return Evaluation(
         model_name="chest-xray",
@@ -71,15 +67,22 @@ def passing_evaluation() -> Evaluation:
         confusion=tuple(map(tuple, confusion_matrix(answers.probabilities, answers.labels).tolist())),
         calibration=evaluate_calibration(answers, temperature=2.0),
         subgroups=groups,
-        source_confounding=origin,
+        source_confounding=_one_source(answers),
         champion=None,
         latency=Latency(p50_ms=10.0, p95_ms=12.0, runs=40, device="cpu"),
         overlap=SplitOverlap(patients=0, duplicates=0),
         digests={"dataset": "sha256:d", "split": "sha256:s", "answers": "sha256:a"},
         robustness=steady_robustness(),
         uncertainty=kept_promise(),
+        export=faithful_exports(),
         limits=("research only",),
     )
+
+
+def _one_source(answers: Answers) -> SourceConfounding:
+    border, everywhere = Figure(value=0.34, low=0.30, high=0.38), np.full(len(answers.labels), "A")
+    columns = {"source": everywhere}
+    return source_confounding(answers.labels, answers.patients, columns, classes=CLASSES, border=border)
 
 
 def write_small_dataset(folder: Path, *, patients: int = 150, size: int = 32, seed: int = 0) -> Path:

@@ -94,7 +94,6 @@ def test_the_report_stands_alone_and_says_the_limits_by_itself(finished):
     assert html.count("data:image/png") >= 4
     assert "Covid is confounded with its source: every covid image comes from sources" in html
     assert "TRAINED FROM RANDOM WEIGHTS" in html
-    assert "Not evaluated in this version: robustness" in html
 
 
 def test_a_report_without_a_wrong_case_a_champion_or_some_figures_still_reads(good):
