@@ -11,6 +11,7 @@ from imaging.config import InputConfig
 from imaging.errors import ConfigurationError, DataError, ModelPackageError
 from imaging.inference import Predictor, calibrated, triage
 from imaging.models.directory import ModelInfo, save_model
+from imaging.models.uncertainty_rules import ConformalRule, NoveltyRule
 from tests.imaging.training.factories import living_network
 
 SIZE = 48
@@ -140,6 +141,28 @@ def test_whatever_is_reported_has_no_other_critical_class_at_its_operating_point
 @pytest.mark.parametrize("row", [[np.nan] * 3, [0.9, np.nan, 0.1]])
 def test_a_probability_that_is_no_number_is_referred(row: list[float]) -> None:
     assert "low_confidence" in triage(np.array(row), INFO)
+
+
+@pytest.mark.parametrize(
+    ("row", "novelty", "reasons"),
+    [
+        ([0.94, 0.03, 0.03], 1.2, ()),
+        ([0.78, 0.17, 0.05], 1.2, ("ambiguous_set",)),
+        ([0.94, 0.03, 0.03], 1.6, ("out_of_distribution",)),
+        ([0.94, 0.03, 0.03], np.nan, ("out_of_distribution",)),
+        ([0.45, 0.30, 0.25], 9.0, ("ambiguous_set", "low_confidence", "out_of_distribution")),
+        ([0.94, 0.03, 0.03], None, ()),
+    ],
+)
+def test_a_set_of_several_classes_and_an_image_unlike_the_training_images_are_referred(
+    row: list[float], novelty: float | None, reasons: tuple[str, ...]
+) -> None:
+    rules = {
+        "conformal": ConformalRule(level=0.9, quantile=0.85, patients=50),
+        "out_of_distribution": NoveltyRule(threshold=1.5, level=0.98, patients=50),
+        "operating_points": {},
+    }
+    assert triage(np.array(row), INFO.model_copy(update=rules), novelty=novelty) == reasons
 
 
 def test_a_model_without_operating_points_still_refers_low_confidence(predictor: Predictor) -> None:
