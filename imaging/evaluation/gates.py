@@ -8,6 +8,7 @@ an evaluation that cannot be read, a row that is not in the table: each fails it
 from collections.abc import Callable
 
 from imaging.evaluation.coverage_gate import check_coverage
+from imaging.evaluation.export_gate import check_export_parity
 from imaging.evaluation.gate import Evidence, GateRow, Verdict, is_missing, missing
 from imaging.evaluation.package_gate import check_package
 from imaging.evaluation.robustness_gate import check_robustness
@@ -170,6 +171,7 @@ GATES: dict[str, Callable[[Evidence, GateRow], Verdict]] = {
     "latency": check_latency,
     "robustness": check_robustness,
     "coverage": check_coverage,
+    "export_parity": check_export_parity,
     "package": check_package_gate,
 }
 """Every gate there is. A table that lacks one, or names another, does not pass."""

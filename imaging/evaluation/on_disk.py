@@ -18,12 +18,14 @@ from imaging.evaluation.latency import measure_latency
 from imaging.evaluation.operating_points import RULE, choose_operating_points
 from imaging.evaluation.plots import draw_confusion, draw_reliability, draw_roc
 from imaging.evaluation.report import figure_text, render_evaluation
+from imaging.evaluation.sampling import sample_evenly
 from imaging.evaluation.schema import ChampionComparison, Evaluation
 from imaging.evaluation.sections import draw_sections
 from imaging.evaluation.sheet import explain_cases
 from imaging.evaluation.subject import Subject, answer_test_part, ask_champion, load_external, load_subject
 from imaging.models.directory import replace_info
 from imaging.models.novelty import NOVELTY_FILE
+from imaging.models.onnx_export import CALIBRATION_IMAGES, export_files
 
 
 class Calibration(Frozen):
@@ -66,7 +68,8 @@ def calibrate_on_disk(model: Path, dataset: Path, split: Path, out: Path) -> Cal
     )
     doubt = fit_doubt(subject, scaled_probabilities(logits[:own], fitted.temperature), both, features)
     changes = {"temperature": fitted.temperature, "operating_points": points, "operating_point_rule": RULE}
-    replace_info(model, out, added={NOVELTY_FILE: doubt.reference.to_bytes()}, **changes, **doubt.rules)
+    added = {NOVELTY_FILE: doubt.reference.to_bytes(), **export_model(subject)}
+    replace_info(model, out, added=added, **changes, **doubt.rules)
     return Calibration(
         temperature=fitted.temperature,
         nll_before=fitted.nll_before,
@@ -74,6 +77,12 @@ def calibrate_on_disk(model: Path, dataset: Path, split: Path, out: Path) -> Cal
         kept=fitted.kept,
         operating_points=points,
     )
+
+
+def export_model(subject: Subject) -> dict[str, bytes]:
+    """Return the network as ONNX, by the names of the files; int8 takes its ranges from calibration images."""
+    few = sample_evenly(subject.split.parts["calibration"], subject.labels, CALIBRATION_IMAGES)
+    return export_files(subject.predictor.model, subject.info.input, np.asarray(subject.images[few]))
 
 
 def evaluate_on_disk(

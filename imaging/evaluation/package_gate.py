@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 from imaging.errors import ThoraxError
+from imaging.evaluation.export_gate import export_problems
 from imaging.evaluation.identity import answers_digest
 from imaging.evaluation.schema import Evaluation
 from imaging.models.directory import PACKAGE_FILES, load_info
@@ -25,7 +26,7 @@ def check_package(package: Path, evaluation: Evaluation, *, sections: tuple[str,
         return problems
     problems += manifest_problems(package) + code_problems(package)
     problems += card_problems((package / "model_card.md").read_text(), sections)
-    return problems + binding_problems(package, evaluation)
+    return problems + binding_problems(package, evaluation) + export_problems(package, evaluation)
 
 
 def card_problems(text: str, sections: tuple[str, ...]) -> list[str]:

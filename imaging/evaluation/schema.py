@@ -10,6 +10,7 @@ from pydantic import ConfigDict, Field
 from imaging.config import Floors, Frozen
 from imaging.evaluation.champion_schema import GroupDifference, PairedCalls
 from imaging.evaluation.decision_curve_schema import Benefit
+from imaging.evaluation.export_schema import Export
 from imaging.evaluation.external_schema import External
 from imaging.evaluation.figure import MISSING, Figure
 from imaging.evaluation.robustness_schema import Robustness
@@ -19,10 +20,7 @@ from imaging.evaluation.uncertainty_schema import Uncertainty
 
 SCHEMA_VERSION = 1
 
-NOT_EVALUATED = (
-    "parity of an ONNX export",
-    "signature of the package",
-)
+NOT_EVALUATED: tuple[str, ...] = ("signature of the package",)
 """Rows of the gate table whose inputs do not exist in this version."""
 
 
@@ -220,6 +218,7 @@ class Evaluation(Frozen):
     decision_curve: Benefit | None = None
     uncertainty: Uncertainty | None = None
     shortcuts: Shortcuts | None = None
+    export: Export | None = None
     limits: tuple[str, ...]
     """What these figures do not show, in plain words, most important first."""
     not_evaluated: tuple[str, ...] = NOT_EVALUATED

@@ -5,6 +5,7 @@ from typing import Any
 from imaging.evaluation.decision_curve import measure_benefit
 from imaging.evaluation.decision_curve_plot import draw_benefit
 from imaging.evaluation.evaluate import Answers
+from imaging.evaluation.export import export_of
 from imaging.evaluation.external import external_of
 from imaging.evaluation.robustness import robustness_of
 from imaging.evaluation.robustness_plot import draw_robustness
@@ -25,6 +26,7 @@ def measure_sections(subject: Subject, answers: Answers) -> dict[str, Any]:
         "shortcuts": shortcuts_of(subject, answers),
         "robustness": robustness_of(subject, answers),
         "external": external_of(subject, answers),
+        "export": export_of(subject, answers),
     }
 
 

@@ -27,6 +27,7 @@ INFO_FILE = "model.json"
 MODEL_FILES = (WEIGHTS_FILE, INFO_FILE)
 PACKAGE_FILES = (
     *MODEL_FILES,
+    "model.onnx",
     "reference_profile.parquet",
     "evaluation.json",
     "evaluation.html",

@@ -17,6 +17,7 @@ from imaging.errors import DataError
 from imaging.inference import Predictor
 from imaging.models.directory import ModelInfo, load_info, package_digest, replace_info
 from imaging.models.manifest import write_manifest
+from imaging.packaging.export import leave_out_unproven
 from imaging.packaging.model_card import render_model_card
 from imaging.training.reports import CURVES_FILE, read_report
 
@@ -58,6 +59,7 @@ def package_on_disk(
         (folder / "model").rmdir()
         for name in REPORTS:
             shutil.copyfile(evaluation / name, folder / name)
+        leave_out_unproven(folder, evaluation)
         scores = _scores(folder, evaluation, data, parts, info)
         atomic.write_bytes(folder / "reference_profile.parquet", reference_profile(data, scores, info.classes))
         _write_reference(folder, data, parts.parts["test"], scores)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from thorax.commands.models_evaluate import evaluate
+from thorax.commands.models_export import export
 from thorax.console import emit, say, talk
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Look at registered models, approve one, release it, test one elsewhere.", no_args_is_help=True)
 app.command()(evaluate)
+app.command()(export)
 
 Version = Annotated[str, typer.Argument(help="A version's number; `list` shows them.")]
 Model = Annotated[str, typer.Option("--model", help="The registered model; only chest-xray is approved and served.")]
