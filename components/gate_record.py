@@ -25,8 +25,9 @@ def answer_gates(package: Path, evaluation: Path, out: Path) -> "GateReport":
     """
     from imaging.evaluation import check_gates_on_disk
     from imaging.models.directory import package_digest
+    from imaging.settings import Settings
 
-    report = check_gates_on_disk(package, evaluation, installed_table(), out)
+    report = check_gates_on_disk(package, evaluation, installed_table(), out, settings=Settings())
     subject = package_digest(package)
     for result in report.results:
         answer = {"gate": result.gate, "passed": result.passed, "figure": result.figure, "bound": result.bound}

@@ -16,7 +16,7 @@ def package_model(
     image: str = "",
     code_version: str = "",
 ) -> str:
-    """Package a calibrated model: weights, description, drift reference, evaluation, model card.
+    """Package a calibrated model: weights, description, drift reference, evaluation, model card; sign it.
 
     Args:
         dataset: A dataset version.
@@ -33,10 +33,12 @@ def package_model(
     """
     from pathlib import Path
 
+    from components.signing import sign
     from imaging.packaging import package_on_disk
 
     folders = (Path(model.path), Path(evaluation.path), Path(dataset.path), Path(split.path), Path(package.path))
     digest = package_on_disk(*folders, extra={"trigger": trigger, "image": image, "code": code_version})
     package.metadata.update(model.metadata)
     package.metadata["digest"] = digest
+    package.metadata["signed_by"] = sign(Path(package.path))
     return digest

@@ -67,6 +67,12 @@ class ModelPackageError(ThoraxError):
     code = "bad_model_package"
 
 
+class SignatureError(ModelPackageError):
+    """A model package that nobody trusted here has signed as it is."""
+
+    code = "bad_signature"
+
+
 class GateFailureError(ThoraxError):
     """A model that did not pass every gate."""
 

@@ -5,7 +5,7 @@ they come from ConfigMaps and Secrets. Nothing here has a default password.
 """
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -32,6 +32,23 @@ class Settings(BaseSettings):
     """Who acts, for the audit record: an MLflow user or a workload's name."""
     pseudonym_key: SecretStr | None = None
     """Key of the patient pseudonyms (hex); without one, `home/pseudonym.key` is made and used."""
+
+    signing: Literal["key", "certificate", "sigstore"] = "key"
+    """How packages are signed, and what a signature is held against; only `sigstore` needs the network."""
+    signing_key: Path | None = None
+    """Private key (PEM) to sign with; without one, `home/keys/signing.key` is made and used."""
+    signing_certificate: Path | None = None
+    """Of the private key, when signing by certificate."""
+    signing_chain: Path | None = None
+    """The certificates between that one and its root."""
+    signature_key: Path | None = None
+    """Public key (PEM) whose signatures are trusted; without one, `home/keys/signing.pub`."""
+    signature_roots: Path | None = None
+    """Root certificates whose signers are trusted, when verifying by certificate."""
+    signature_identity: str = ""
+    """Who is trusted to sign, when verifying by Sigstore."""
+    signature_issuer: str = ""
+    """The OpenID Connect issuer that vouches for that identity."""
 
     mlflow_uri: str = ""
     mlflow_username: str = ""

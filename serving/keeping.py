@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from imaging.settings import Settings
 from serving.archive import build_archive
 from serving.errors import ModelLoadError
 from serving.packages import fetch_package
@@ -25,6 +26,8 @@ class Keeper:
     registry: Versions
     server: ModelServer
     clock: Callable[[], float]
+    settings: Settings
+    """Say whose signature on a package is trusted."""
 
     def keep(self, serving: Served | None) -> bool:
         """Load what should serve if TorchServe lost it, or has had no worker for it; return whether it had to.
@@ -73,7 +76,9 @@ class Keeper:
     def _build(self, serving: Served) -> None:
         """Write the archive from the package, verified again."""
         packages = self.folder / "packages"
-        package = fetch_package(self.registry, packages, version=serving.version, digest=serving.digest)
+        package = fetch_package(
+            self.registry, packages, version=serving.version, digest=serving.digest, settings=self.settings
+        )
         build_archive(package, version=serving.version, digest=serving.digest, store=self.store)
 
     def _unload(self, version: str) -> None:

@@ -60,6 +60,7 @@ def reconcile(settings: Settings) -> ReleaseResult:
         server=ManagementClient.from_settings(settings),
         record=ReleaseRecord.open(default_folder(home)),
         smoke_test=partial(smoke_test, ChestXrayClient.from_settings(settings)),
+        settings=settings,
     )
     return release.run()
 
@@ -76,6 +77,8 @@ class Release:
     server: ModelServer
     record: ReleaseRecord
     smoke_test: Callable[..., None]
+    settings: Settings
+    """Say whose signature on a package is trusted."""
     clock: Callable[[], float] = time.time
     """Seconds; kept in the state, so that another process goes on counting."""
 
@@ -111,7 +114,12 @@ class Release:
         if serving:
             self.gate.admit(serving.version, serving.digest)
         keeper = Keeper(
-            folder=self.folder, store=self.store, registry=self.registry, server=self.server, clock=self.clock
+            folder=self.folder,
+            store=self.store,
+            registry=self.registry,
+            server=self.server,
+            clock=self.clock,
+            settings=self.settings,
         )
         try:
             return keeper.keep(serving), ""
@@ -124,7 +132,8 @@ class Release:
             info = self.registry.get(version)
             self._check(info)
             digest = info.tags["package.digest"]
-            package = fetch_package(self.registry, self.folder / "packages", version=version, digest=digest)
+            packages = self.folder / "packages"
+            package = fetch_package(self.registry, packages, version=version, digest=digest, settings=self.settings)
         except (ReleaseRefusedError, ModelPackageError) as error:
             return self._refuse(pending, str(error))
         except NotFoundError as error:

@@ -1,7 +1,7 @@
 """What a gate is: a row of the table, what it looks at, and what it answers."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Self, get_args
 
@@ -9,6 +9,7 @@ from pydantic import model_validator
 
 from imaging.config import Frozen
 from imaging.evaluation.schema import NOT_EVALUATED, Evaluation
+from imaging.settings import Settings
 
 Kind = Literal["radiograph", "picture"]
 SUBJECTS: tuple[Kind, ...] = get_args(Kind)
@@ -52,6 +53,8 @@ class Evidence:
 
     evaluation: Evaluation
     package: Path
+    settings: Settings = field(default_factory=Settings)
+    """Say whose signature on the package is trusted."""
 
 
 def is_missing(value: float | None) -> bool:

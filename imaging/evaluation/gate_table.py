@@ -14,6 +14,7 @@ from imaging.evaluation.gates import GATES
 from imaging.evaluation.report import render_gates
 from imaging.evaluation.schema import Evaluation
 from imaging.models.directory import package_digest
+from imaging.settings import Settings
 
 
 class GateTable(Frozen):
@@ -23,7 +24,9 @@ class GateTable(Frozen):
     gates: tuple[GateRow, ...] = Field(min_length=1)
 
 
-def check_gates_on_disk(package: Path, evaluation: Path, table: Path, out: Path) -> GateReport:
+def check_gates_on_disk(
+    package: Path, evaluation: Path, table: Path, out: Path, *, settings: Settings | None = None
+) -> GateReport:
     """Judge a package; a failure is an answer here, not an exception.
 
     Args:
@@ -31,11 +34,12 @@ def check_gates_on_disk(package: Path, evaluation: Path, table: Path, out: Path)
         evaluation: `evaluation.json`, or the folder that holds it.
         table: `gates.yaml`.
         out: Folder for `gates.json` and `gates.html`.
+        settings: Say whose signature is trusted; this process's where absent.
     """
     text = table.read_bytes() if table.is_file() else b""
     rows, problems = read_table(text)
     file = evaluation / "evaluation.json" if evaluation.is_dir() else evaluation
-    results = (*problems, *judge(file, package, rows))
+    results = (*problems, *judge(file, package, rows, settings))
     report = GateReport(
         passed=any(result.passed for result in results) and not any(result.failed for result in results),
         results=results,
@@ -63,16 +67,19 @@ def read_table(text: bytes) -> tuple[dict[str, GateRow], tuple[GateResult, ...]]
     return {name: row for name, row in rows.items() if name in GATES}, failed
 
 
-def judge(evaluation: Path, package: Path, rows: dict[str, GateRow]) -> tuple[GateResult, ...]:
+def judge(
+    evaluation: Path, package: Path, rows: dict[str, GateRow], settings: Settings | None = None
+) -> tuple[GateResult, ...]:
     """Ask every gate in `rows`; each fails when the evaluation cannot be read."""
     try:
-        evidence = Evidence(evaluation=Evaluation.model_validate_json(evaluation.read_text()), package=package)
+        found = Evaluation.model_validate_json(evaluation.read_text())
     except (OSError, ValueError) as error:
         reason = f"missing: the evaluation cannot be read ({type(error).__name__})"
         return tuple(
             GateResult(gate=row.name, passed=False, figure=None, bound=row.bound, reason=reason, why=row.why)
             for row in rows.values()
         )
+    evidence = Evidence(evaluation=found, package=package, settings=settings or Settings())
     return tuple(ask(evidence, row) for row in rows.values())
 
 

@@ -154,9 +154,10 @@ def check_latency(evidence: Evidence, row: GateRow) -> Verdict:
 
 
 def check_package_gate(evidence: Evidence, row: GateRow) -> Verdict:
-    """Nothing changed since packaging, the evaluation is of this model, the card is complete, no pickle."""
-    problems = check_package(evidence.package, evidence.evaluation, sections=row.sections)
-    reason = "; ".join(problems) or "every digest holds, the model card is complete, no pickle"
+    """Signed, unchanged since packaging, the evaluation is of this model, the card is complete, no pickle."""
+    settings = evidence.settings
+    problems = check_package(evidence.package, evidence.evaluation, sections=row.sections, settings=settings)
+    reason = "; ".join(problems) or "the signature and every digest hold, the model card is complete, no pickle"
     return Verdict(passed=not problems, figure=len(problems), bound=row.bound, reason=reason)
 
 

@@ -1,4 +1,4 @@
-"""What the last gate asks of a finished package: whole, unchanged, explained, free of code, and the one evaluated."""
+"""What the last gate asks of a finished package: whole, signed, explained, free of code, and the one evaluated."""
 
 import re
 from pathlib import Path
@@ -9,24 +9,37 @@ from imaging.evaluation.identity import answers_digest
 from imaging.evaluation.schema import Evaluation
 from imaging.models.directory import PACKAGE_FILES, load_info
 from imaging.models.manifest import code_problems, manifest_problems
+from imaging.models.signature import verify_signature
+from imaging.settings import Settings
 
 PLACEHOLDER = re.compile(r"\b(TODO|TBD|nan|None)\b")
 
 
-def check_package(package: Path, evaluation: Evaluation, *, sections: tuple[str, ...]) -> list[str]:
+def check_package(package: Path, evaluation: Evaluation, *, sections: tuple[str, ...], settings: Settings) -> list[str]:
     """Return one sentence for each problem; none when the package may be registered.
 
     Args:
         package: The model directory, as `imaging.packaging.package_on_disk` writes it.
         evaluation: What the other gates were decided on.
         sections: Headings that the model card must have, with text below each.
+        settings: Say whose signature is trusted.
     """
     problems = [f"{name} is missing" for name in PACKAGE_FILES if not (package / name).is_file()]
     if problems:
         return problems
     problems += manifest_problems(package) + code_problems(package)
+    problems += signature_problems(package, settings)
     problems += card_problems((package / "model_card.md").read_text(), sections)
     return problems + binding_problems(package, evaluation) + export_problems(package, evaluation)
+
+
+def signature_problems(package: Path, settings: Settings) -> list[str]:
+    """Say why nobody who is trusted vouches for the package; nothing where somebody does."""
+    try:
+        verify_signature(package, settings)
+    except ThoraxError as error:
+        return [str(error)]
+    return []
 
 
 def card_problems(text: str, sections: tuple[str, ...]) -> list[str]:

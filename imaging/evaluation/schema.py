@@ -20,7 +20,7 @@ from imaging.evaluation.uncertainty_schema import Uncertainty
 
 SCHEMA_VERSION = 1
 
-NOT_EVALUATED: tuple[str, ...] = ("signature of the package",)
+NOT_EVALUATED: tuple[str, ...] = ()
 """Rows of the gate table whose inputs do not exist in this version."""
 
 

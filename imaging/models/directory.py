@@ -32,6 +32,8 @@ PACKAGE_FILES = (
     "evaluation.json",
     "evaluation.html",
     "model_card.md",
+    "model_card.html",
+    "sbom.cdx.json",
     "curves.json",
     "reference_image.png",
     "reference_answer.json",

@@ -18,7 +18,8 @@ from imaging.inference import Predictor
 from imaging.models.directory import ModelInfo, load_info, package_digest, replace_info
 from imaging.models.manifest import write_manifest
 from imaging.packaging.export import leave_out_unproven
-from imaging.packaging.model_card import render_model_card
+from imaging.packaging.model_card import render_model_card, render_model_card_page
+from imaging.packaging.sbom import SBOM_FILE, environment_sbom
 from imaging.training.reports import CURVES_FILE, read_report
 
 REPORTS = ("evaluation.json", "evaluation.html")
@@ -67,6 +68,8 @@ def package_on_disk(
         training = read_report(folder) if (folder / CURVES_FILE).is_file() else None
         card = render_model_card(info, found, data.manifest, parts.parts, training)
         atomic.write_text(folder / "model_card.md", card)
+        atomic.write_text(folder / "model_card.html", render_model_card_page(card))
+        atomic.write_text(folder / SBOM_FILE, environment_sbom())
         write_manifest(folder)
     return package_digest(out)
 

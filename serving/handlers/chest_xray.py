@@ -30,16 +30,16 @@ class ChestXrayHandler:
     """Answers batches of chest X-rays with one JSON document each."""
 
     def initialize(self, context: Any) -> None:
-        """Load the package of this archive once its digest is shown to be the released one.
+        """Load the package of this archive once its digest and its signature hold.
 
         Raises:
-            ModelPackageError: the package is not the released one, or could run code; the worker does not start.
+            ModelPackageError: it is not the released one, not signed, or could run code; the worker does not start.
         """
         keep_memory()
         settings = Settings()
         released = context.manifest["model"]
         package = Path(context.system_properties["model_dir"]) / "package"
-        verify_for_serving(package, released["digest"])
+        verify_for_serving(package, released["digest"], settings)
         self.gate = ReleaseGate.of(settings.home / "release")
         gpu = context.system_properties.get("gpu_id")
         self.reader = Reader(

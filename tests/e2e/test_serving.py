@@ -21,6 +21,7 @@ from serving.client import ChestXrayClient
 from serving.errors import AccessDeniedError, RefusedError
 from tests.e2e.torchserve_stand import Stand, free_ports, prepare, start_torchserve, until
 from tests.serving.factories import SIZE, bad_bytes, chest, dicom, jpeg, png, write_package
+from tests.signing import sign
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
@@ -183,6 +184,7 @@ def test_a_wrong_reference_answer_keeps_the_old_version_serving(served):
     package = served.home / "package-3"
     write_package(package, seed=3)
     (package / "reference_answer.json").write_text('{"probabilities": {"normal": 1, "pneumonia": 0, "covid": 0}}')
+    sign(package)
     served.registry.add("3", package, package_digest(package))
     result = served.approve("3")
     assert (result.outcome, result.serving) == ("rolled_back", "1")

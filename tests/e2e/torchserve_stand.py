@@ -20,6 +20,7 @@ from serving.smoke import smoke_test
 from serving.tokens import authorization
 from serving.torchserve import ManagementClient
 from tests.serving.factories import MemoryRegistry, write_package
+from tests.signing import trust
 from thorax.stack.torchserve_server import LOG4J
 
 PORTS = ("inference", "management", "metrics", "grpc_inference", "grpc_management")
@@ -50,6 +51,7 @@ class Stand:
             server=self.management,
             record=ReleaseRecord(AuditLog(self.home / "audit")),
             smoke_test=self.smoke_test,
+            settings=trust(self.home),
         ).run()
 
     def smoke_test(self, package: Path, **about: str) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from serving.release_gate import ReleaseGate
 from tests.serving.factories import Context, unpack_archive, write_light_package, write_package
+from tests.signing import trust
 
 
 @pytest.fixture(scope="session")
@@ -27,6 +28,7 @@ def handler(package: tuple[Path, str], tmp_path: Path, home: Path, monkeypatch: 
     """A handler as TorchServe initializes it, and its context."""
     from serving.handlers.chest_xray import ChestXrayHandler
 
+    trust(home)
     monkeypatch.setenv("THORAX_MAX_IMAGE_PIXELS", "40000")
     context = Context(*unpack_archive(*package, tmp_path))
     ReleaseGate.of(home / "release").admit("7", package[1])

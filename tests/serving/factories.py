@@ -20,6 +20,7 @@ from imaging.registry import VersionInfo
 from serving.archive import build_archive
 from serving.errors import ModelLoadError
 from serving.torchserve import LoadedVersion
+from tests.signing import sign
 
 CLASSES = ("normal", "pneumonia", "covid")
 SIZE = 64
@@ -125,6 +126,7 @@ def write_package(directory: Path, *, seed: int = 0) -> str:
     row = Predictor.load(directory).probabilities(image[None])[0]
     answer = {"probabilities": dict(zip(CLASSES, map(float, row), strict=True))}
     (directory / "reference_answer.json").write_text(json.dumps(answer))
+    sign(directory)
     return package_digest(directory)
 
 
@@ -133,6 +135,7 @@ def write_light_package(directory: Path, *, seed: int = 0) -> str:
     directory.mkdir()
     (directory / "model.json").write_text(model_info(seed).model_dump_json())
     (directory / "model.safetensors").write_bytes(b"no weights")
+    sign(directory)
     return package_digest(directory)
 
 

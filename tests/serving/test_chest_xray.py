@@ -12,12 +12,13 @@ from hypothesis import strategies as st
 
 from audit.predictions import read_spool
 from imaging.data.transforms import to_square_uint8
-from imaging.errors import ModelPackageError
+from imaging.errors import ModelPackageError, SignatureError
 from imaging.inference import Predictor
 from imaging.models.directory import package_digest
 from serving.handlers.chest_xray import ChestXrayHandler
 from serving.release_gate import ReleaseGate
 from tests.serving.factories import SIZE, Context, bad_bytes, chest, dicom, jpeg, png, unpack_archive
+from tests.signing import trust
 
 BAD = bad_bytes()
 
@@ -183,6 +184,14 @@ def test_a_worker_does_not_start_with_a_pickle_under_another_name(package, tmp_p
     (directory / "notes.txt").write_bytes(pickle.dumps(["anything"]))
     context = Context(*unpack_archive(directory, package_digest(directory), tmp_path))
     with pytest.raises(ModelPackageError, match=r"notes\.txt"):
+        ChestXrayHandler().initialize(context)
+
+
+def test_a_worker_does_not_load_a_package_that_nobody_trusted_here_signed(package, tmp_path, home):
+    trust(home)
+    context = Context(*unpack_archive(*package, tmp_path))
+    (tmp_path / "unpacked" / "package" / "signature.json").unlink()
+    with pytest.raises(SignatureError, match="nobody vouches"):
         ChestXrayHandler().initialize(context)
 
 

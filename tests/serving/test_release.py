@@ -1,10 +1,13 @@
 """The release step against a registry and a server in memory, with real packages, archives, state and audit log."""
 
 import pickle
+import shutil
 
 import pytest
 
 from imaging.models.directory import package_digest
+from imaging.models.signature import sign_package
+from imaging.settings import Settings
 from tests.serving.factories import write_light_package
 from tests.serving.world import World
 
@@ -110,6 +113,51 @@ def test_a_package_with_a_pickle_under_another_name_is_refused(world, tmp_path):
     assert result.outcome == "refused"
     assert "notes.txt" in result.reason
     assert world.server.archives == {}
+
+
+def test_a_package_that_nobody_signed_is_refused_with_what_to_do(world, light_packages, tmp_path):
+    package = shutil.copytree(light_packages[0][0], tmp_path / "package")
+    (package / "signature.json").unlink()
+    world.registry.add("3", package, light_packages[0][1])
+    world.approve("3")
+    result = world.reconcile()
+    assert result.outcome == "refused"
+    assert "train-classifier` again" in result.reason
+    assert world.actions() == ["approval.refused"]
+    assert "nobody vouches" in world.log.events(action="approval.refused")[0].details["reason"]
+    assert world.server.archives == {}
+
+
+def test_a_package_signed_by_a_stranger_is_refused_and_the_old_version_serves_on(world, tmp_path):
+    world.approve("1")
+    world.reconcile()
+    package = tmp_path / "package"
+    write_light_package(package)
+    sign_package(package, Settings(home=tmp_path / "stranger"))
+    world.registry.add("3", package, package_digest(package))
+    world.approve("3")
+    result = world.reconcile()
+    assert (result.outcome, result.serving) == ("refused", "1")
+    assert "another key" in result.reason
+    assert world.registry.aliases["champion"] == "1"
+
+
+def test_a_serving_version_without_a_signature_is_told_and_keeps_no_successor_out(world, tmp_path):
+    world.approve("1")
+    world.reconcile()
+    for folder in (world.registry.packages["1"], *(world.folder / "release" / "packages").iterdir()):
+        world.registry.packages["1"] = shutil.copytree(folder, tmp_path / "old", dirs_exist_ok=True)
+        (tmp_path / "old" / "signature.json").unlink()
+        if folder.parent.name == "packages":
+            (folder / "signature.json").unlink()
+    world.server.restart()
+    for archive in world.store.iterdir():
+        archive.unlink()
+    result = world.reconcile()
+    assert result.outcome == "unavailable"
+    assert "train-classifier` again" in result.reason
+    world.approve("2")
+    assert world.reconcile().serving == "2"
 
 
 def test_the_approver_is_written_on_the_version(world):

@@ -10,6 +10,7 @@ from serving.release import Release
 from serving.release_gate import ReleaseGate, may_answer
 from serving.state import load_state
 from tests.serving.factories import MemoryRegistry, MemoryServer
+from tests.signing import trust
 
 
 class Killed(BaseException):
@@ -62,6 +63,7 @@ class World:
         self.answered: list[str] = []
         """Every version that would have answered a request, in order; "" where a loaded default refused one."""
         self.now = 1_000_000.0
+        self.settings = trust(folder)
         for number, (package, digest) in enumerate(packages, 1):
             self.registry.add(str(number), package, digest)
 
@@ -98,6 +100,7 @@ class World:
             server=killer.wrap(self.server),
             record=ReleaseRecord(killer.wrap(self.log)),
             smoke_test=killer.call(self.smoke_test),
+            settings=self.settings,
             clock=lambda: self.now,
         ).run()
 

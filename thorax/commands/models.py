@@ -9,6 +9,7 @@ import typer
 
 from thorax.commands.models_evaluate import evaluate
 from thorax.commands.models_export import export
+from thorax.commands.models_verify import verify
 from thorax.console import emit, say, talk
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Look at registered models, approve one, release it, test one elsewhere.", no_args_is_help=True)
 app.command()(evaluate)
 app.command()(export)
+app.command()(verify)
 
 Version = Annotated[str, typer.Argument(help="A version's number; `list` shows them.")]
 Model = Annotated[str, typer.Option("--model", help="The registered model; only chest-xray is approved and served.")]
@@ -37,7 +39,7 @@ OUTCOMES = ("release.completed", "release.rolled_back", "approval.refused")
 @app.command("list")
 def list_(model: Model = "chest-xray", as_json: Json = False) -> None:
     """Show every version, the newest first."""
-    registry, _ = _sign_in("trainer", model)
+    registry, _ = sign_in("trainer", model)
     versions = registry.versions()
     emit([asdict(version) for version in versions], as_json=as_json, text=_table(versions))
 
@@ -45,7 +47,7 @@ def list_(model: Model = "chest-xray", as_json: Json = False) -> None:
 @app.command()
 def show(version: Version, model: Model = "chest-xray", as_json: Json = False) -> None:
     """Show one version with its tags and its model card."""
-    registry, _ = _sign_in("trainer", model)
+    registry, _ = sign_in("trainer", model)
     info = registry.get(version)
     lines = [
         f"version      {info.version}",
@@ -66,7 +68,7 @@ def approve(
     as_json: Json = False,
 ) -> None:
     """Make a version champion, as an approver; the release step then loads exactly that version."""
-    registry, settings = _sign_in(user)
+    registry, settings = sign_in(user)
     subject = f"chest-xray/{version}"
     known = len(_outcomes(settings.home, subject))
     if "champion" in registry.get(version).aliases and not _is_waiting(settings.home, version):
@@ -94,7 +96,7 @@ def release(as_json: Json = False) -> None:
     """Compare the champion with what serves, once, and do what is missing; the controller does so by itself."""
     from serving.release import reconcile
 
-    _, settings = _sign_in("controller")
+    _, settings = sign_in("controller")
     result = reconcile(settings)
     text = f"{result.outcome}: version {result.serving or 'none'} serves"
     emit(asdict(result), as_json=as_json, text=f"{text} ({result.reason})" if result.reason else text)
@@ -102,7 +104,7 @@ def release(as_json: Json = False) -> None:
         raise typer.Exit(1)
 
 
-def _sign_in(role: "Role", model: str = "chest-xray") -> tuple["Registry", "Settings"]:
+def sign_in(role: "Role", model: str = "chest-xray") -> tuple["Registry", "Settings"]:
     """Act as one MLflow user of this home's stack; without a stack, as the environment says."""
     from imaging.errors import ServiceError
     from imaging.registry import Registry

@@ -76,6 +76,30 @@ def load_or_create_credentials(places: Places) -> tuple[Credentials, bool]:
     return made, True
 
 
+def make_signing_key(places: Places) -> bool:
+    """Make the key that signs packages, unless it is there or the settings name another; return whether it is new.
+
+    It lies in a file of its own: training reads it, and serving needs nothing but its public half.
+
+    Raises:
+        ConfigurationError: it was lost while its public half is still trusted.
+    """
+    from audit import AuditLog, default_folder
+    from imaging.models.signing_key import ensure_signing_key, fingerprint, public_key_path
+    from imaging.settings import Settings
+
+    settings = Settings(home=places.home)
+    if settings.signing != "key":
+        return False
+    _, is_new = ensure_signing_key(settings)
+    if is_new:
+        made = {"made": fingerprint(public_key_path(settings))}
+        AuditLog(default_folder(places.home)).append(
+            "config.changed", actor="system", subject="signing key", details=made
+        )
+    return is_new
+
+
 def are_shown(places: Places) -> bool:
     """Whether a person was shown the secrets of today's file; one that replaced it is shown again."""
     try:

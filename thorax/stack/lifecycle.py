@@ -16,7 +16,7 @@ import psutil
 
 from imaging.errors import ServiceError
 from thorax.stack import processes
-from thorax.stack.credentials import Credentials, load_credentials, load_or_create_credentials
+from thorax.stack.credentials import Credentials, load_credentials, load_or_create_credentials, make_signing_key
 from thorax.stack.launch import Launch, PortTakenError, StackEvent
 from thorax.stack.places import DEFAULT_PORTS, Addresses, Places, Ports, has_no_edge, load_ports, save_ports
 from thorax.stack.ports import choose_ports
@@ -49,6 +49,8 @@ def up(home: Path, *, on_event: OnEvent | None = None, servers: Mapping[str, Ser
         credentials, are_new = load_or_create_credentials(places)
         if are_new:
             tell(StackEvent("new passwords made", state="credentials"))
+        if make_signing_key(places):
+            tell(StackEvent("new key to sign packages made", state="credentials"))
         ports, started = _launch(places, credentials, servers, tell)
         if started:
             _record("stack.started", places, started)

@@ -8,6 +8,7 @@ import pytest
 
 from imaging.evaluation.schema import Evaluation
 from tests.imaging.evaluation.factories import passing_evaluation, write_small_dataset, write_small_model
+from tests.signing import sign, trusted_key
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
         run.package,
         extra={"trigger": "drift", "code": "sha256:c"},
     )
+    sign(run.package)
     return run
 
 
@@ -55,3 +57,8 @@ def package(finished: Finished, tmp_path: Path) -> Path:
 @pytest.fixture(scope="session")
 def good() -> Evaluation:
     return passing_evaluation()
+
+
+@pytest.fixture(autouse=True)
+def _trust_the_tests_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("THORAX_SIGNATURE_KEY", str(trusted_key()))

@@ -29,6 +29,7 @@ from imaging.models.directory import load_info, replace_info
 from imaging.packaging import package_on_disk
 from tests.imaging.evaluation.factories import write_small_dataset
 from tests.imaging.evaluation.pictures import write_picture_model, write_pictures
+from tests.signing import sign
 
 TABLE = Path("pipelines/gates.yaml")
 
@@ -54,6 +55,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     calibrate_on_disk(run.model, run.dataset, run.split, run.calibrated)
     evaluate_on_disk(run.calibrated, run.dataset, run.split, run.evaluation, champion=run.calibrated, resamples=60)
     package_on_disk(run.calibrated, run.evaluation, run.dataset, run.split, run.package, extra={"code": "sha256:c"})
+    sign(run.package)
     return run
 
 

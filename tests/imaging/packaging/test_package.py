@@ -17,7 +17,8 @@ from imaging.inference import Predictor
 from imaging.models.directory import PACKAGE_FILES
 from imaging.models.manifest import manifest_problems
 from imaging.packaging import load_info, package_digest, package_on_disk, verify_package
-from imaging.packaging.model_card import figure_text, render_model_card
+from imaging.packaging.closer_looks import figure_text
+from imaging.packaging.model_card import render_model_card
 from imaging.training.reports import read_report
 
 
