@@ -145,8 +145,9 @@ def _report(subject: Subject, answers: Answers, out: Path, *, champion: Champion
     with kept_memory():  # as the server does
         latency = measure_latency(lambda: subject.predictor.probabilities(first), device=device_name())
         evaluation = assemble(subject, answers, champion=champion, latency=latency)
-    right, wrong = explain_cases(subject, answers)
-    html = render_evaluation(evaluation, drawings=draw(answers, evaluation), right=right, wrong=wrong)
+    right, wrong, referred = explain_cases(subject, answers)
+    drawings = draw(answers, evaluation)
+    html = render_evaluation(evaluation, drawings=drawings, right=right, wrong=wrong, referred=referred)
     with atomic.new_directory(out) as folder:
         atomic.write_text(folder / "evaluation.json", evaluation.model_dump_json(indent=1) + "\n")
         atomic.write_text(folder / "evaluation.html", html)

@@ -12,6 +12,14 @@ if TYPE_CHECKING:
     from imaging.evaluation.cross_validation import CrossValidation
     from imaging.evaluation.gate import GateReport
 
+WHY = {
+    "ambiguous_set": "more than one class is possible",
+    "low_confidence": "not sure enough",
+    "out_of_distribution": "unlike the training images",
+    "image_quality": "poor image",
+    "view_unknown": "not known to be frontal",
+}
+"""Reasons of triage, in words."""
 TEMPLATES = Path(__file__).parent / "templates"
 
 
@@ -25,6 +33,8 @@ class Case:
     prediction: str
     probability: float
     decision: str
+    reasons: tuple[str, ...] = ()
+    """Of triage, where it refers."""
 
 
 def figure_text(figure: Figure | None, digits: int = 3) -> str:
@@ -47,7 +57,12 @@ def sentence(text: str) -> str:
 
 
 def render_evaluation(
-    evaluation: Evaluation, *, drawings: Mapping[str, str], right: Sequence[Case], wrong: Sequence[Case]
+    evaluation: Evaluation,
+    *,
+    drawings: Mapping[str, str],
+    right: Sequence[Case],
+    wrong: Sequence[Case],
+    referred: Sequence[Case] = (),
 ) -> str:
     """Render the report.
 
@@ -56,9 +71,11 @@ def render_evaluation(
         drawings: SVG texts: `roc`, `reliability`, `confusion`.
         right: Cases answered correctly.
         wrong: Cases answered wrongly; empty when there is none.
+        referred: Other cases, which triage sends to a radiologist.
     """
     uris = {name: data_uri(svg.encode(), "image/svg+xml") for name, svg in drawings.items()}
-    sheets = [("Right", [_picture(case) for case in right]), ("Wrong", [_picture(case) for case in wrong])]
+    named = (("Right", right), ("Wrong", wrong), ("Referred to a person", referred))
+    sheets = [(title, [_picture(case) for case in cases]) for title, cases in named]
     return _render("evaluation.html.j2", evaluation=evaluation, drawings=uris, sheets=sheets)
 
 
@@ -80,6 +97,7 @@ def _picture(case: Case) -> dict[str, Any]:
         "prediction": case.prediction,
         "probability": case.probability,
         "decision": case.decision,
+        "reasons": [WHY.get(reason, reason.replace("_", " ")) for reason in case.reasons],
     }
 
 

@@ -11,6 +11,7 @@ from imaging.config import Floors, Frozen
 from imaging.evaluation.champion_schema import GroupDifference, PairedCalls
 from imaging.evaluation.decision_curve_schema import Benefit
 from imaging.evaluation.export_schema import Export
+from imaging.evaluation.explanation_schema import Explanation
 from imaging.evaluation.external_schema import External
 from imaging.evaluation.figure import MISSING, Figure
 from imaging.evaluation.robustness_schema import Robustness
@@ -219,6 +220,7 @@ class Evaluation(Frozen):
     uncertainty: Uncertainty | None = None
     shortcuts: Shortcuts | None = None
     export: Export | None = None
+    explanation: Explanation | None = None
     limits: tuple[str, ...]
     """What these figures do not show, in plain words, most important first."""
     not_evaluated: tuple[str, ...] = NOT_EVALUATED

@@ -6,6 +6,8 @@ from imaging.evaluation.decision_curve import measure_benefit
 from imaging.evaluation.decision_curve_plot import draw_benefit
 from imaging.evaluation.evaluate import Answers
 from imaging.evaluation.export import export_of
+from imaging.evaluation.explanation import measure_explanation
+from imaging.evaluation.explanation_plot import draw_explanation
 from imaging.evaluation.external import external_of
 from imaging.evaluation.robustness import robustness_of
 from imaging.evaluation.robustness_plot import draw_robustness
@@ -26,6 +28,7 @@ def measure_sections(subject: Subject, answers: Answers) -> dict[str, Any]:
         "shortcuts": shortcuts_of(subject, answers),
         "robustness": robustness_of(subject, answers),
         "external": external_of(subject, answers),
+        "explanation": measure_explanation(subject, answers),
         "export": export_of(subject, answers),
     }
 
@@ -43,4 +46,6 @@ def draw_sections(evaluation: Evaluation) -> dict[str, str]:
         drawn["robustness"] = draw_robustness(evaluation.robustness)
     if evaluation.uncertainty is not None:
         drawn["risk_coverage"] = draw_risk_coverage(evaluation.uncertainty.risk_coverage, evaluation.uncertainty.triage)
+    if evaluation.explanation is not None and evaluation.explanation.border_share.value is not None:
+        drawn["explanation"] = draw_explanation(evaluation.explanation)
     return drawn
