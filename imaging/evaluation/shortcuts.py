@@ -43,7 +43,7 @@ Images = npt.NDArray[np.uint8]
 def shortcuts_of(subject: Subject, answers: Answers) -> Shortcuts:
     """Ask the probes and the model about the subject's own test part, or say why not."""
     if subject.info.subject == "picture":
-        return not_asked("the images are pictures: there is no lung that a frame or a corner could stand in for")
+        return not_asked("the images are pictures: frame, corners and size belong to what they show")
     if subject.test_part == "external":
         return not_asked("an external set has no training part to fit a probe on; ask the model's own evaluation")
     chosen = sample_evenly(np.arange(len(answers.labels)), answers.labels, MOST_TEST, seed=answers.seed)
