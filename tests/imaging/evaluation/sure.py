@@ -20,31 +20,9 @@ def around(value: float, spread: float = 0.02) -> Figure:
 
 def kept_promise() -> Uncertainty:
     """Coverage of 0.9 on 200 patients where 0.9 was promised on 100."""
-    sets = SetCoverage(n_patients=200, coverage=around(0.9), size=around(1.2))
-    per_class = dict.fromkeys(("covid", "normal", "pneumonia"), sets.model_copy(update={"n_patients": 66}))
     return Uncertainty(
-        coverage=Coverage(
-            level=0.9,
-            calibration_patients=100,
-            quantile=0.7,
-            marginal=sets,
-            lowest=0.82,
-            highest=0.96,
-            single=around(0.8),
-            conditional=sets,
-            per_class=per_class,
-            conditional_per_class=per_class,
-        ),
-        novelty=Novelty(
-            level=0.98,
-            threshold=1.6,
-            calibration_patients=150,
-            test_beyond_threshold=around(0.02, 0.01),
-            probes=(
-                ProbeResult(name="noise", n_images=16, beyond_threshold=1.0, referred=1.0, auroc=1.0),
-                ProbeResult(name="a drawn hand", n_images=16, beyond_threshold=0.5, referred=0.5, auroc=None),
-            ),
-        ),
+        coverage=coverage(),
+        novelty=novelty(),
         risk_coverage=RiskCoverage(
             area=around(0.05),
             best_area=0.01,
@@ -67,4 +45,34 @@ def kept_promise() -> Uncertainty:
             passes=20,
         ),
         sampled=200,
+    )
+
+
+def coverage() -> Coverage:
+    sets = SetCoverage(n_patients=200, coverage=around(0.9), size=around(1.2))
+    per_class = dict.fromkeys(("covid", "normal", "pneumonia"), sets.model_copy(update={"n_patients": 66}))
+    return Coverage(
+        level=0.9,
+        calibration_patients=100,
+        quantile=0.7,
+        marginal=sets,
+        lowest=0.82,
+        highest=0.96,
+        single=around(0.8),
+        conditional=sets,
+        per_class=per_class,
+        conditional_per_class=per_class,
+    )
+
+
+def novelty() -> Novelty:
+    return Novelty(
+        level=0.98,
+        threshold=1.6,
+        calibration_patients=150,
+        test_beyond_threshold=around(0.02, 0.01),
+        probes=(
+            ProbeResult(name="noise", n_images=16, beyond_threshold=1.0, referred=1.0, auroc=1.0),
+            ProbeResult(name="a drawn hand", n_images=16, beyond_threshold=0.5, referred=0.5, auroc=None),
+        ),
     )
