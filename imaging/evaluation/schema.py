@@ -10,8 +10,8 @@ from pydantic import ConfigDict, Field
 from imaging.config import Floors, Frozen
 from imaging.evaluation.champion_schema import GroupDifference, PairedCalls
 from imaging.evaluation.decision_curve_schema import Benefit
-from imaging.evaluation.export_schema import Export
 from imaging.evaluation.explanation_schema import Explanation
+from imaging.evaluation.export_schema import Export
 from imaging.evaluation.external_schema import External
 from imaging.evaluation.figure import MISSING, Figure
 from imaging.evaluation.robustness_schema import Robustness
@@ -216,11 +216,11 @@ class Evaluation(Frozen):
     """`dataset`, `split` and `answers` (weights, preprocessing, temperature and operating points)."""
     robustness: Robustness | None = None
     external: External | None = None
-    decision_curve: Benefit | None = None
     uncertainty: Uncertainty | None = None
+    decision_curve: Benefit | None = None
     shortcuts: Shortcuts | None = None
-    export: Export | None = None
     explanation: Explanation | None = None
+    export: Export | None = None
     limits: tuple[str, ...]
     """What these figures do not show, in plain words, most important first."""
     not_evaluated: tuple[str, ...] = NOT_EVALUATED

@@ -5,9 +5,9 @@ from typing import Any
 from imaging.evaluation.decision_curve import measure_benefit
 from imaging.evaluation.decision_curve_plot import draw_benefit
 from imaging.evaluation.evaluate import Answers
-from imaging.evaluation.export import export_of
 from imaging.evaluation.explanation import measure_explanation
 from imaging.evaluation.explanation_plot import draw_explanation
+from imaging.evaluation.export import export_of
 from imaging.evaluation.external import external_of
 from imaging.evaluation.robustness import robustness_of
 from imaging.evaluation.robustness_plot import draw_robustness
@@ -23,13 +23,13 @@ from imaging.evaluation.uncertainty_plot import draw_risk_coverage
 def measure_sections(subject: Subject, answers: Answers) -> dict[str, Any]:
     """Return the fields of `Evaluation` that are sections; one that does not apply to the subject is `None`."""
     return {
-        "uncertainty": measure_uncertainty(subject, answers),
         "decision_curve": measure_benefit(answers),
+        "uncertainty": measure_uncertainty(subject, answers),
         "shortcuts": shortcuts_of(subject, answers),
         "robustness": robustness_of(subject, answers),
         "external": external_of(subject, answers),
-        "explanation": measure_explanation(subject, answers),
         "export": export_of(subject, answers),
+        "explanation": measure_explanation(subject, answers),
     }
 
 
