@@ -19,21 +19,21 @@ LONGER_THAN_TORCHSERVE_S = 30
 RETRY_AFTER_S = 2
 
 ROUTES = {
-    r"^/predictions/chest-xray$": "/predictions/chest-xray",
+    r"^/predictions/chest-xray(?:\?|$)": "/predictions/chest-xray",
     r"^/predictions/chest-xray/": "/predictions/chest-xray/*",
-    r"^/explanations/chest-xray$": "/explanations/chest-xray",
+    r"^/explanations/chest-xray(?:\?|$)": "/explanations/chest-xray",
     r"^/explanations/chest-xray/": "/explanations/chest-xray/*",
-    r"^/invocations$": "/invocations",
-    r"^/v1/models/chest-xray:[A-Za-z0-9_]+$": "/v1/models/chest-xray:*",
+    r"^/invocations(?:\?|$)": "/invocations",
+    r"^/v1/models/chest-xray:[A-Za-z0-9_]+(?:\?|$)": "/v1/models/chest-xray:*",
     r"^/v2/models/chest-xray/": "/v2/models/chest-xray/*",
     r"^/predictions/": "/predictions/*",
     r"^/explanations/": "/explanations/*",
     r"^/v1/": "/v1/*",
     r"^/v2/": "/v2/*",
-    r"^/ping$": "/ping",
-    r"^/api-description$": "/api-description",
+    r"^/ping(?:\?|$)": "/ping",
+    r"^/api-description(?:\?|$)": "/api-description",
 }
-"""How a path is named in the log: the first that fits. A path may hold anything; these names hold nothing of it."""
+"""How the log names what was asked for: the first that fits. A path may hold anything; these names nothing of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,6 @@ REFUSALS = {
         "not_found", "there is no such path; POST an image to /predictions/chest-xray", 12, "there is no such call"
     ),
     405: Refusal("method_not_allowed", "POST to /predictions/chest-xray", 12, "a call is a POST"),
-    408: Refusal("request_timeout", "the request did not arrive in time", 4),
     411: Refusal("length_required", "a body needs a Content-Length or chunked coding", 3),
     413: Refusal("image_too_large", f"a request body has at most {LARGEST_MIB} MiB", 8),
     414: Refusal("bad_request", "the address is too long", 3),
@@ -67,8 +66,10 @@ REFUSALS = {
     503: Refusal("service_unavailable", "the edge is busy; try again", 14),
     504: Refusal("service_timeout", "TorchServe took too long; try again", 4),
 }
-ALSO = {400: (494, 495, 496, 497)}
-"""nginx's own statuses of bad requests, which it sends as 400."""
+ALSO = {400: (494, 495, 496, 497, 505)}
+"""nginx's own statuses of bad requests, and that of an unknown version of HTTP."""
+BEFORE_A_PATH = (400, 414)
+"""What nginx may say before it has read a path; a named location would need one."""
 TRY_AGAIN = (502, 503, 504)
 
 
@@ -105,8 +106,11 @@ def _refusals(body: Callable[[int, Refusal], list[str]]) -> str:
     lines = []
     for status, refusal in REFUSALS.items():
         listed = " ".join(str(one) for one in (status, *ALSO.get(status, ())))
-        lines.append(f"error_page {listed} @refuse_{status};")
-        lines += [f"location @refuse_{status} {{", *(f"    {line}" for line in body(status, refusal)), "}"]
+        if status in BEFORE_A_PATH:
+            lines += [f"error_page {listed} /refuse/{status};", f"location = /refuse/{status} {{", "    internal;"]
+        else:
+            lines += [f"error_page {listed} @refuse_{status};", f"location @refuse_{status} {{"]
+        lines += [*(f"    {line}" for line in body(status, refusal)), "}"]
     return "\n".join(f"        {line}" for line in lines)
 
 

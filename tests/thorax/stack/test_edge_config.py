@@ -56,7 +56,7 @@ def test_every_place_of_it_is_in_the_home_and_every_listener_on_loopback():
 def test_what_nginx_answers_itself_has_a_code_on_both_listeners():
     text = configuration()
     for status in REFUSALS:
-        assert text.count(f"location @refuse_{status} {{") == 2
+        assert len(re.findall(rf"location (?:@refuse_|= /refuse/){status} {{", text)) == 2
     assert "grpc-status 8" in text
 
 
@@ -75,7 +75,8 @@ PATHS = st.from_regex(
 
 @given(PATHS)
 def test_the_edge_names_as_predictions_what_the_access_log_counts_as_such(path):
-    assert (name_of(path) in PREDICTION_PATHS) == bool(OURS.fullmatch(path))
+    for target in (path, f"{path}?patient=Doe"):
+        assert (name_of(target) in PREDICTION_PATHS) == bool(OURS.fullmatch(path))
 
 
 def test_every_prediction_that_the_log_knows_has_a_name_at_the_edge():

@@ -56,6 +56,32 @@ def test_it_answers_in_code_and_writes_into_its_home_alone(place):
     assert all(path.startswith(str(place)) for path in files)
 
 
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        (b"garbage\r\n\r\n", 400),
+        (b"POST /predictions/chest-xray HTTP/9.1\r\n\r\n", 505),
+        (b"POST /predictions/chest-xray HTTP/1.1\r\nHost: a b\r\n\r\n", 400),
+        (b"POST /predictions/chest-xray HTTP/1.1\r\nHost: x\r\nA: " + b"a" * 70_000 + b"\r\n\r\n", 400),
+        (b"POST /predictions/chest-xray?" + b"a" * 70_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n", 414),
+        (b"POST /predictions/chest-xray HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip\r\n\r\n", 501),
+        (b"GET /refuse/400 HTTP/1.1\r\nHost: x\r\n\r\n", 404),
+    ],
+    ids=["no HTTP", "unknown version", "bad host", "large header", "long address", "unknown coding", "inner path"],
+)
+def test_what_is_hardly_http_is_refused_in_code(place, sent, status):
+    host, _, port = stack.up(place, servers=ALONE).inference.removeprefix("http://").partition(":")
+    with socket.create_connection((host, int(port)), timeout=10) as line:
+        line.sendall(sent)
+        answer = b""
+        while not answer.rstrip().endswith(b"}"):
+            piece = line.recv(4096)
+            assert piece, answer
+            answer += piece
+    assert answer.startswith(b"HTTP/1.1 %d " % status)
+    assert json.loads(answer.partition(b"\r\n\r\n")[2])["request_id"].startswith("edge-")
+
+
 def test_up_again_leaves_it_alone_and_a_killed_one_is_started_again_without_the_bodies_it_held(place):
     stack.up(place, servers=ALONE)
     first = running(place)
