@@ -43,7 +43,7 @@ def judge(found: Explanation, *, is_radiograph: bool = True) -> Explanation:
         found,
         "believable",
         f"Yes, as far as this was tested. Its hottest point lies in the marked lesion in {_percent(found.hit_rate)} of "
-        f"{found.n_lesions} images, where chance is {found.lesion_area or 0:.0%}. {follows}.",
+        f"{found.n_lesions} images, where chance is {_share(found.lesion_area)}. {follows}.",
     )
 
 
@@ -53,22 +53,26 @@ def _wrong_places(found: Explanation) -> list[str]:
     if found.n_lesions >= LEAST_LESIONS and not (found.hits_above_chance.low or 0.0) > 0:
         wrong.append(
             f"its hottest point lies in the marked lesion in {_percent(found.hit_rate)} of {found.n_lesions} images, "
-            f"no oftener than chance explains ({found.lesion_area or 0:.0%})"
+            f"no oftener than chance explains ({_share(found.lesion_area)})"
         )
     if found.lung_area is not None and (found.lung_share.value or 0.0) <= found.lung_area:
         wrong.append(
-            f"only {_percent(found.lung_share)} of its heat lies in the lungs, which take {found.lung_area:.0%}"
+            f"only {_percent(found.lung_share)} of its heat lies in the lungs, which take {_share(found.lung_area)}"
         )
     elif found.border_area is not None and (found.border_share.value or 0.0) >= found.border_area:
         wrong.append(
             f"{_percent(found.border_share)} of its heat lies at the image's border, "
-            f"which takes {found.border_area:.0%} of it"
+            f"which takes {_share(found.border_area)} of it"
         )
     return wrong
 
 
 def _percent(figure: Figure) -> str:
-    return "–" if figure.value is None else f"{figure.value:.0%}"
+    return "–" if figure.value is None else _share(figure.value)
+
+
+def _share(value: float | None) -> str:
+    return f"{100 * (value or 0.0):.0f} %"
 
 
 def _with(found: Explanation, verdict: Verdict, statement: str) -> Explanation:

@@ -142,8 +142,8 @@ def drawn(**changes: object) -> Explanation:
         (drawn(randomised=correlated(0.1, 0.9)), "doubtful", "hardly depends on what the model learnt"),
         (drawn(randomised=correlated(None, 0.1)), "unknown", "the maps show no heat"),
         (drawn(), "untested", "lesions are marked in none of the images"),
-        (drawn(border_share=Figure(value=0.6)), "doubtful", "60% of its heat lies at the image's border"),
-        (drawn(lung_share=Figure(value=0.2), lung_area=0.4), "doubtful", "only 20% of its heat lies in the lungs"),
+        (drawn(border_share=Figure(value=0.6)), "doubtful", "60 % of its heat lies at the image's border"),
+        (drawn(lung_share=Figure(value=0.2), lung_area=0.4), "doubtful", "only 20 % of its heat lies in the lungs"),
     ],
 )
 def test_the_verdict_is_a_sentence_by_rule(found: Explanation, verdict: str, words: str) -> None:
