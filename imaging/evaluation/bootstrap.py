@@ -17,6 +17,8 @@ RESAMPLES = 1000
 LEAST_DEFINED = 0.9
 """Share of the resamples in which a metric must be defined; with fewer there is no interval."""
 TIE = 1e-12
+MOST_LEFT_OUT = 2000
+"""Patients up to whom each is left out in turn."""
 MOST_CELLS = 500_000
 """Weights held at once: bounds memory on a large test part."""
 
@@ -121,9 +123,16 @@ def centred_interval(value: float, drawn: Array, *, lowest: float | None = None)
 
 
 def intervals(
-    statistic: Statistic, patients: npt.NDArray, *, resamples: int = RESAMPLES, seed: int = 0
+    statistic: Statistic, patients: npt.NDArray, *, resamples: int = RESAMPLES, seed: int = 0, corrected: bool = False
 ) -> dict[str, Figure]:
-    """Give every figure of `statistic` its 95 % interval."""
+    """Give every figure of `statistic` its 95 % interval: by percentiles, or `corrected` (BCa) where that is cheap.
+
+    Percentiles alone hold the truth 92 times in 100 for a sensitivity of 0.86 among 60 sick patients, corrected ones
+    96 times (tests/e2e/test_interval_coverage.py). Above `MOST_LEFT_OUT` patients percentiles are taken.
+    """
     values = statistic(one_weighting(len(patients)))
     drawn = resample(statistic, patients, resamples=resamples, seed=seed)
-    return {name: percentile_interval(float(values[name][0]), drawn[name]) for name in values}
+    if not corrected or len(np.unique(patients)) > MOST_LEFT_OUT:
+        return {name: percentile_interval(float(values[name][0]), drawn[name]) for name in values}
+    without = leave_one_out(statistic, patients)
+    return {name: bca_interval(float(values[name][0]), drawn[name], without[name]) for name in values}

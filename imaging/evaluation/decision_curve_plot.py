@@ -29,9 +29,10 @@ def _panel(axes: "Axes", name: str, curve: DecisionCurve) -> None:
     at = curve.thresholds
     axes.axhline(0, color=GREY, linewidth=1.2, label="call nobody")
     axes.plot(at, curve.treat_all, color=INK, linewidth=1.2, linestyle="--", label="call everybody")
-    band = [(x, low, high) for x, low, high in zip(at, curve.low, curve.high, strict=True) if low is not None]
+    band = [(x, low, high) for x, low, high in zip(at, curve.low, curve.high, strict=True) if None not in (low, high)]
     if band:
-        axes.fill_between(*zip(*band, strict=True), color=COLOURS[0], alpha=0.15, linewidth=0)
+        where, low, high = (list(part) for part in zip(*band, strict=True))
+        axes.fill_between(where, low, high, color=COLOURS[0], alpha=0.15, linewidth=0)
     axes.plot(at, curve.net_benefit, color=COLOURS[0], linewidth=1.8, label="call by the model")
     value = curve.at_operating_point.value
     if value is not None:

@@ -78,7 +78,7 @@ def evaluate_classes(answers: Answers) -> tuple[dict[str, ClassMetrics], Overall
     def statistic(weights: Array) -> dict[str, Array]:
         return all_metrics(answers.probabilities, answers.labels, weights, thresholds=thresholds)
 
-    found = intervals(statistic, answers.patients, resamples=answers.resamples, seed=answers.seed)
+    found = intervals(statistic, answers.patients, resamples=answers.resamples, seed=answers.seed, corrected=True)
     per_class = {name: _class_metrics(answers, name, found) for name in answers.classes}
     return per_class, Overall(**{name: found[name] for name in Overall.model_fields})
 

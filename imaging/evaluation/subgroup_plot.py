@@ -25,11 +25,12 @@ def draw_subgroups(evaluation: Evaluation) -> str | None:
     axes.axvline(whole, color=GREY, linewidth=1, linestyle=":", zorder=0)
     for row, one in enumerate(groups):
         colour, area = COLOURS[0] if one.powered else GREY, one.macro_auroc
+        value = area.value or 0.0
         if area.low is not None and area.high is not None:
             axes.plot([area.low, area.high], [row, row], color=colour, linewidth=1.6, solid_capstyle="round")
         face = colour if one.powered else "white"
         marker = "D" if one.is_pair else "o"
-        axes.plot(area.value, row, marker=marker, markersize=5.5, color=colour, markerfacecolor=face, linestyle="")
+        axes.plot(value, row, marker=marker, markersize=5.5, color=colour, markerfacecolor=face, linestyle="")
     for row in range(1, len(groups)):
         if groups[row].column != groups[row - 1].column and not (groups[row].is_pair and groups[row - 1].is_pair):
             axes.axhline(row - 0.5, color="#e4e7eb", linewidth=0.8, zorder=0)

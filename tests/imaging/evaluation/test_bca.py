@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from imaging.evaluation.bootstrap import bca_interval, leave_one_out, percentile_interval, resample
+from imaging.evaluation.bootstrap import bca_interval, intervals, leave_one_out, percentile_interval, resample
 from imaging.evaluation.metrics import one_weighting
 
 VALUES = np.random.default_rng(4).exponential(size=40)
@@ -51,3 +51,14 @@ def test_where_nothing_moves_or_all_resamples_are_on_one_side_the_percentiles_st
     assert bca_interval(0.5, drawn, np.array([0.4, 0.5, 0.6])) == percentile_interval(0.5, drawn)
     assert bca_interval(0.3, drawn, np.full(5, 0.3)) == percentile_interval(0.3, drawn)
     assert bca_interval(float("nan"), drawn, drawn).value is None
+
+
+def test_corrected_intervals_are_asked_for_and_given_to_few_patients_only(monkeypatch):
+    from imaging.evaluation import bootstrap
+
+    patients = np.arange(40)
+    plain, moved = (intervals(mean, patients, corrected=corrected)["x"] for corrected in (False, True))
+    assert moved.high > plain.high
+    assert moved.value == plain.value
+    monkeypatch.setattr(bootstrap, "MOST_LEFT_OUT", 39)
+    assert intervals(mean, patients, corrected=True)["x"] == plain
