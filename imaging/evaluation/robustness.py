@@ -20,7 +20,7 @@ from imaging.evaluation.subject import Subject
 from imaging.inference import Predictor
 
 MOST_IMAGES = {"sample": 60, "thorough": 600}
-"""Enough for a drop of 0.1 to stand out (its standard error is about 0.02), few enough for a CPU."""
+"""Enough for a drop of 0.1 to stand out four times in five, few enough for a CPU."""
 MOST_ATTACKED = {"sample": 24, "thorough": 200}
 MOST_OF_A_PATIENT = 4
 """Images: one patient with hundreds of films would be the whole sample."""
