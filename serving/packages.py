@@ -11,13 +11,13 @@ from serving.archive import archive_name
 from serving.parties import Versions
 
 
-def verify_for_serving(package: Path, digest: str, settings: Settings) -> None:
+def verify_for_serving(package: Path, digest: str, settings: Settings | None = None) -> None:
     """Check a package before anything of it is loaded: its files' names, their content, and who signed them.
 
     Args:
         package: The model directory.
         digest: Of the released package.
-        settings: Say whose signature is trusted; nothing in the package does.
+        settings: Say whose signature is trusted; this process's where absent, as in the handler of an older archive.
 
     Raises:
         ModelPackageError: it is not the package that `digest` names, or a file of it could run code.
@@ -26,7 +26,7 @@ def verify_for_serving(package: Path, digest: str, settings: Settings) -> None:
     verify_package(package, digest)
     if problems := code_problems(package):
         raise ModelPackageError(f"the model package is not safe to load: {'; '.join(problems)}")
-    verify_signature(package, settings)
+    verify_signature(package, settings or Settings())
 
 
 def fetch_package(registry: Versions, folder: Path, *, version: str, digest: str, settings: Settings) -> Path:

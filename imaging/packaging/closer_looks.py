@@ -29,9 +29,11 @@ TOLD_ELSEWHERE = {
     "subgroup_pairs",
 }
 """Parts of an evaluation that the card has a place of its own for, or that are no measurement."""
-NAMES = ("title", "name", "corruption", "group", "label", "epsilon", "share")
+NAMES = ("title", "name", "corruption", "group", "label", "precision", "epsilon", "share")
 """Fields by which a row of a list is told from its neighbours, the first that is there."""
 DETAILS = ("level", "severity")
+LEFT_TO_THE_REPORT = {"per_class", "model_per_class", "conditional", "conditional_per_class", "points", "bins", "cases"}
+"""Parts of a section that only the report shows."""
 LONGEST = 24
 """Rows of one section."""
 
@@ -76,18 +78,22 @@ def _rows(part: Any, path: str) -> Iterator[tuple[str, str]]:
             yield path, figure_text(part)  # type: ignore[arg-type]  # as those three keys say
             return
         for name, one in part.items():
+            if name in LEFT_TO_THE_REPORT:
+                continue
             yield from _rows(one, f"{path}, {_words(name)}" if path else _words(name))
     elif isinstance(part, list | tuple):
         for one in part:
             if isinstance(one, Mapping):
-                yield from _rows(one, f"{path}: {_name_of(one)}".removeprefix(": "))
+                yield from _rows(one, _name_of(one, path))
 
 
-def _name_of(row: Mapping[str, Any]) -> str:
-    name = next((str(row[key]) for key in NAMES if row.get(key) not in (None, "")), "")
+def _name_of(row: Mapping[str, Any], path: str) -> str:
+    """Name a row by its own words; by its list's too where it is told from its neighbours by a number only."""
+    name = next((row[key] for key in NAMES if row.get(key) not in (None, "")), "")
     detail = next((str(row[key]) for key in DETAILS if row.get(key) not in (None, "")), "")
-    return f"{name} {detail}".strip().replace("|", "/")
+    text = f"{name} {detail}".strip().replace("|", "/")
+    return text if isinstance(name, str) and text else f"{path} {text}".strip()
 
 
 def _words(name: str) -> str:
-    return name.replace("_", " ").replace("|", "/")
+    return name.replace("_", " ").replace("auroc", "AUROC").replace("|", "/")

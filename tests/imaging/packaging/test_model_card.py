@@ -44,16 +44,19 @@ def test_a_sections_figures_are_told_by_where_they_stand():
         "n_images": 9,
         "macro_auroc": FIGURE,
         "corruptions": [{"title": "Noise", "level": "sigma 5", "drop": FIGURE}, {"title": "Blur", "drop": FIGURE}],
-        "per_class": {"covid": {"size": {"value": None, "low": None, "high": None}}},
+        "sets": {"covid": {"size": {"value": None, "low": None, "high": None}}},
+        "attacks": [{"epsilon": 4, "accuracy": FIGURE}],
+        "per_class": {"covid": FIGURE},
         "statements": ["the border tells the class"],
     }
     (look,) = closer_looks({"robustness": section})
     assert look.title == "Robustness"
     assert look.rows == (
-        ("macro auroc", "0.900 (0.800 to 1.000)"),
-        ("corruptions: Noise sigma 5, drop", "0.900 (0.800 to 1.000)"),
-        ("corruptions: Blur, drop", "0.900 (0.800 to 1.000)"),
-        ("per class, covid, size", "missing"),
+        ("macro AUROC", "0.900 (0.800 to 1.000)"),
+        ("Noise sigma 5, drop", "0.900 (0.800 to 1.000)"),
+        ("Blur, drop", "0.900 (0.800 to 1.000)"),
+        ("sets, covid, size", "missing"),
+        ("attacks 4, accuracy", "0.900 (0.800 to 1.000)"),
     )
     assert look.statements == ("the border tells the class",)
 
