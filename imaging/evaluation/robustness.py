@@ -21,6 +21,8 @@ from imaging.inference import Predictor
 
 MOST_IMAGES = {"sample": 60, "thorough": 600}
 """Enough for a drop of 0.1 to stand out four times in five, few enough for a CPU."""
+LEAST_OF_A_CLASS = 12
+"""With fewer, many resamples would lack a class, and there would be no interval."""
 MOST_ATTACKED = {"sample": 24, "thorough": 200}
 MOST_OF_A_PATIENT = 4
 """Images: one patient with hundreds of films would be the whole sample."""
@@ -39,6 +41,7 @@ def robustness_of(subject: Subject, answers: Answers) -> Robustness | None:
     if subject.test_part == "external" or (subject.info.subject == "picture" and not subject.thorough):
         return None
     most = MOST_IMAGES["thorough" if subject.thorough else "sample"]
+    most = max(most, LEAST_OF_A_CLASS * len(answers.classes))
     chosen = choose_sample(answers.labels, answers.patients, most=most, seed=answers.seed)
     return measure_robustness(
         subject.predictor,
@@ -53,7 +56,7 @@ def robustness_of(subject: Subject, answers: Answers) -> Robustness | None:
 
 
 def choose_sample(labels: Labels, patients: npt.NDArray, *, most: int, seed: int = 0) -> Rows:
-    """Choose images by patient, about as many of every class, in a fixed order of chance.
+    """Choose images of as many patients as there are, about as many of every class, in a fixed order of chance.
 
     Returns:
         Places in `labels`, at most `most`, one class after the other in turn: the first of them are a sample too.
@@ -63,7 +66,9 @@ def choose_sample(labels: Labels, patients: npt.NDArray, *, most: int, seed: int
     _, first, codes = np.unique(patients[order], return_index=True, return_inverse=True)
     by_patient = np.lexsort((np.arange(len(order)), first[codes]))
     order, met = order[by_patient], first[codes][by_patient]
-    order = order[_place_within(met) < MOST_OF_A_PATIENT]
+    place = _place_within(met)
+    # one image of everybody before a second of anybody: the more patients, the more is known
+    order = order[np.argsort(place, kind="stable")][: int((place < MOST_OF_A_PATIENT).sum())]
     within = np.empty(len(order), dtype=np.int64)
     for label in np.unique(labels):
         mine = np.flatnonzero(labels[order] == label)

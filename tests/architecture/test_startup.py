@@ -37,6 +37,7 @@ COMMANDS = (
     ["pipelines"],
     ["pipelines", "run"],
     ["train"],
+    ["evaluate"],
     ["recipes"],
     ["recipes", "list"],
     ["models"],
