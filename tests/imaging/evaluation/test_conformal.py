@@ -72,7 +72,7 @@ def test_sets_are_mapies_but_for_the_most_probable_class(level: float) -> None:
 
 def test_the_temperature_fitted_on_the_same_part_does_not_cost_coverage() -> None:
     rng = np.random.default_rng(1)
-    covered = {"same": [], "known": []}
+    covered: dict[str, list[float]] = {"same": [], "known": []}
     for _ in range(300):
         rows, labels = answers(rng, 120)
         fresh, truth = answers(rng, 400)
