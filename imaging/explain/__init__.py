@@ -2,14 +2,13 @@
 
 from imaging.explain.filters import FirstLayer, filters_png, first_layer, maps_png
 from imaging.explain.grad_cam import METHODS, grad_cam, heat_maps
-from imaging.explain.maps import MAP_METHODS, black_pixel, explain_class
+from imaging.explain.maps import MAP_METHODS, explain_class
 from imaging.explain.overlay import overlay_png
 
 __all__ = [
     "MAP_METHODS",
     "METHODS",
     "FirstLayer",
-    "black_pixel",
     "explain_class",
     "filters_png",
     "first_layer",

@@ -1,4 +1,4 @@
-"""Integrated gradients: each pixel's share of the change from a black picture to this one. For any network.
+"""Integrated gradients: each pixel's share of the change from a picture of nothing to this one. For any network.
 
 Source: Sundararajan, Taly & Yan 2017, "Axiomatic attribution for deep networks", equations 1 and 3; the path is cut
 in the middle of each step.
@@ -23,16 +23,16 @@ def integrated_gradients(
         model: In evaluation mode, to logits.
         inputs: (N, C, S, S) float32, normalised.
         targets: (N,) int64.
-        baseline: (C, 1, 1) or (C, S, S), the picture that says nothing, normalised; zeros where absent.
+        baseline: (N, C, 1, 1) or (N, C, S, S), the pictures that say nothing, normalised; zeros where absent.
         steps: Points on the path.
 
     Returns:
         (N, C, S, S) float32; over each image they sum to about log p(image) - log p(baseline).
     """
-    start = torch.zeros_like(inputs[0]) if baseline is None else baseline.expand_as(inputs[0])
+    starts = torch.zeros_like(inputs) if baseline is None else baseline.expand_as(inputs)
     shares = (torch.arange(steps, dtype=inputs.dtype, device=inputs.device) + 0.5) / steps
     found = []
-    for image, target in zip(inputs, targets, strict=True):
+    for image, start, target in zip(inputs, starts, targets, strict=True):
         total = torch.zeros_like(image)
         for some in shares.split(AT_ONCE):
             points = (start + some[:, None, None, None] * (image - start)).requires_grad_()

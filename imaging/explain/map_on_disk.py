@@ -8,7 +8,7 @@ import torch
 
 from imaging import atomic
 from imaging.errors import ConfigurationError, NotFoundError
-from imaging.explain.maps import MAP_METHODS, MapMethod, black_pixel, explain_class
+from imaging.explain.maps import MAP_METHODS, MapMethod, explain_class
 from imaging.explain.overlay import overlay_png
 from imaging.explain.scale import with_scale
 from imaging.explain.subject import as_input, from_directory, read_packed
@@ -67,8 +67,7 @@ def explain_map(
     prediction = subject.classes[int(np.argmax(row))]
     explained = of_class or prediction
     target = torch.tensor([subject.classes.index(explained)])
-    black = black_pixel(subject.input)
-    heat = explain_class(subject.model, inputs, target, method=method, size=subject.packed_size, black=black)[0]
+    heat = explain_class(subject.model, inputs, target, method=method, size=subject.packed_size)[0]
     times = max(1, SHOWN_SIDE // packed.shape[0])
     shown = packed.repeat(times, axis=0).repeat(times, axis=1)
     atomic.write_bytes(out, with_scale(overlay_png(shown, heat)))

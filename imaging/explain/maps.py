@@ -7,7 +7,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from imaging.config import InputConfig
 from imaging.errors import ConfigurationError
 from imaging.explain.grad_cam import METHODS, grad_cam
 from imaging.explain.integrated_gradients import STEPS, integrated_gradients
@@ -27,11 +26,13 @@ def explain_class(
     *,
     method: MapMethod,
     size: int | None = None,
-    black: Tensor | None = None,
     steps: int = STEPS,
     windows: int = WINDOWS,
 ) -> np.ndarray:
     """Show where the evidence for a class lies, by one of `MAP_METHODS`.
+
+    "Nothing there", for integrated gradients and occlusion, is the image's own mean, as grey as Zeiler and Fergus's
+    square: against black, what is dark can never matter (Sturmfels et al. 2020), and a lung is.
 
     Args:
         model: From `build_model`, in evaluation mode.
@@ -39,8 +40,6 @@ def explain_class(
         targets: (N,) int64, the class to explain for each image.
         method: One of `MAP_METHODS`.
         size: Side of the maps; S where absent.
-        black: (C, 1, 1), a black pixel after normalisation (`black_pixel`): what stands for "nothing there" in
-            integrated gradients and occlusion.
         steps: Of integrated gradients.
         windows: Along a side, of occlusion.
 
@@ -55,10 +54,11 @@ def explain_class(
     side = size or inputs.shape[-1]
     if method in METHODS:
         return grad_cam(model, inputs, targets, method="grad-cam" if method == "grad-cam" else "grad-cam++", size=side)
+    nothing = inputs.mean((2, 3), keepdim=True)
     if method == "occlusion":
-        found = occlusion(model, inputs, targets, fill=black, windows=windows)
+        found = occlusion(model, inputs, targets, fill=nothing, windows=windows)
     else:
-        found = integrated_gradients(model, inputs, targets, baseline=black, steps=steps).sum(1)
+        found = integrated_gradients(model, inputs, targets, baseline=nothing, steps=steps).sum(1)
     maps = functional.interpolate(found.relu().unsqueeze(1), size=(side, side), mode="bilinear", align_corners=False)
     flat = maps.flatten(1)
     peak = flat.amax(1) if method == "occlusion" else flat.quantile(PEAK, dim=1)
@@ -66,9 +66,3 @@ def explain_class(
     maps = maps.squeeze(1)
     scaled = torch.where(peak > 0, maps / peak.clamp_min(torch.finfo(maps.dtype).tiny), 0.0).clamp(0, 1)
     return scaled.cpu().numpy()
-
-
-def black_pixel(config: InputConfig) -> Tensor:
-    """Return a black pixel (C, 1, 1) after normalisation."""
-    mean, std = torch.tensor(config.mean), torch.tensor(config.std)
-    return (-mean / std).view(-1, 1, 1)

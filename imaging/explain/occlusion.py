@@ -22,17 +22,17 @@ def occlusion(
         model: In evaluation mode, to logits.
         inputs: (N, C, S, S) float32, normalised.
         targets: (N,) int64.
-        fill: (C, 1, 1), what covers, normalised; zeros where absent.
+        fill: (N, C, 1, 1), what covers each image, normalised; zeros where absent.
         windows: Along a side; fewer where the image has too few pixels.
 
     Returns:
         (N, S, S) float32: the fall of the class's log-probability, averaged over the windows that cover a pixel.
     """
     side = inputs.shape[-1]
-    cover = inputs.new_zeros(inputs.shape[1], 1, 1) if fill is None else fill
+    covers = inputs.new_zeros(len(inputs), inputs.shape[1], 1, 1) if fill is None else fill
     places = _places(side, min(windows, side // 2))
     maps = []
-    for image, target in zip(inputs, targets, strict=True):
+    for image, cover, target in zip(inputs, covers, targets, strict=True):
         sure = model(image[None]).log_softmax(1)[0, target]
         falls = []
         for start in range(0, len(places), AT_ONCE):
