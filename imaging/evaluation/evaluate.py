@@ -158,12 +158,17 @@ def compare_with_champion(answers: Answers, champion: Array, *, digest: str) -> 
     def statistic(weights: Array) -> dict[str, Array]:
         ours = auroc_per_class(answers.probabilities, answers.labels, weights).mean(axis=1)
         theirs = auroc_per_class(champion, answers.labels, weights).mean(axis=1)
-        return {"delta": ours - theirs, "champion": theirs}
+        return {"delta": ours - theirs}
+
+    def alone(weights: Array) -> dict[str, Array]:
+        return {"champion": auroc_per_class(champion, answers.labels, weights).mean(axis=1)}
 
     values = statistic(one_weighting(len(answers.labels)))
     drawn = resample(statistic, answers.patients, resamples=answers.resamples, seed=answers.seed)
     return ChampionComparison(
         champion_digest=digest,
         delta_macro_auroc=percentile_interval(float(values["delta"][0]), drawn["delta"], levels=MARGIN_LEVELS),
-        champion_macro_auroc=percentile_interval(float(values["champion"][0]), drawn["champion"]),
+        champion_macro_auroc=intervals(
+            alone, answers.patients, resamples=answers.resamples, seed=answers.seed, corrected=True
+        )["champion"],
     )
