@@ -59,7 +59,7 @@ class Settings(BaseSettings):
     s3_secret_key: SecretStr = SecretStr("")
 
     serving_url: str = ""
-    """TorchServe's inference address."""
+    """Where the inference API answers: on one machine the edge in front of TorchServe."""
     management_url: str = ""
     """TorchServe's management address: loopback only."""
     serving_keys: Path | None = None
