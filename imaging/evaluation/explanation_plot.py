@@ -21,7 +21,8 @@ def draw_explanation(found: Explanation) -> str:
             if share.low is not None and share.high is not None:
                 ends = [share.low, share.high]
                 axes.plot(ends, [place] * 2, color=COLOURS[0], linewidth=2, solid_capstyle="round")
-            axes.plot(share.value, place, marker="o", markersize=7, color=COLOURS[0], markeredgecolor="white")
+            if share.value is not None:
+                axes.plot(share.value, place, marker="o", markersize=7, color=COLOURS[0], markeredgecolor="white")
         axes.set_yticks(range(len(rows)), [title for title, _, _ in rows])
         axes.set(xlim=(-0.02, 1.02), ylim=(-0.6, len(rows) - 0.4))
         axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0 %", "25 %", "50 %", "75 %", "100 %"])
