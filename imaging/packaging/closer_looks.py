@@ -72,10 +72,11 @@ def _look(title: str, section: Mapping[str, Any]) -> CloserLook:
 
 
 def _rows(part: Any, path: str) -> Iterator[tuple[str, str]]:
-    """Walk down to the figures with an interval, and to the counts beside them."""
+    """Walk down to the figures with an interval that were measured."""
     if isinstance(part, Mapping):
         if {"value", "low", "high"} <= part.keys():
-            yield path, figure_text(part)  # type: ignore[arg-type]  # as those three keys say
+            if part["value"] is not None:
+                yield path, figure_text(part)  # type: ignore[arg-type]  # as those three keys say
             return
         for name, one in part.items():
             if name in LEFT_TO_THE_REPORT:

@@ -21,7 +21,7 @@ def mobilenetv2_phantom() -> TrainConfig:
             Stage(name="head", epochs=20, trainable="head", lr=2e-3, weight_decay=1e-2, augment=False),
             Stage(name="all-layers", epochs=8, trainable="all", lr=1e-3, schedule="one_cycle"),
         ),
-        augment=AugmentConfig(rotation_degrees=5, scale=(0.95, 1.05), shift=0.03, brightness=0.25, contrast=0.25),
+        augment=AugmentConfig(rotation_degrees=5, scale=(0.95, 1.05), shift=0.03, brightness=0.1, contrast=0.1),
         label_smoothing=0.1,
         floors=Floors(macro_auroc_lower=0.75, sensitivity_lower={"pneumonia": 0.4, "covid": 0.4}),
     )

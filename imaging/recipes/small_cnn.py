@@ -20,7 +20,7 @@ def smallcnn_phantom() -> TrainConfig:
         stages=(
             Stage(name="everything", epochs=24, trainable="all", lr=4e-3, weight_decay=1e-2, schedule="one_cycle"),
         ),
-        augment=AugmentConfig(rotation_degrees=4, scale=(0.95, 1.05), shift=0.04),
+        augment=AugmentConfig(rotation_degrees=4, scale=(0.95, 1.05), shift=0.04, brightness=0.1, contrast=0.1),
         batch_size=32,
         ema_decay=0.95,
         patience=24,
