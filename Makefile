@@ -9,6 +9,8 @@ export DO_NOT_TRACK := 1
 # threads that wait for work must not spin: two programs on two cores run three times faster so
 export OMP_WAIT_POLICY ?= PASSIVE
 DATA ?=
+# of the tests: each takes half a gigabyte
+WORKERS ?= $(shell cores=$$(nproc); echo $$((cores < 8 ? cores : 8)))
 
 BENCHMARKS := $(patsubst benchmarks/bench_%.py,bench-%,$(wildcard benchmarks/bench_*.py))
 
@@ -24,7 +26,7 @@ demo: setup ## the whole loop on one machine; DATA=folder for real images
 	@$(BIN)/thorax demo $(if $(DATA),--data $(DATA))
 
 test: setup ## the tests that need no server, under ten minutes on two cores
-	@$(BIN)/pytest -m "not e2e" $(ARGS)
+	@$(BIN)/pytest -m "not e2e" --numprocesses $(WORKERS) --dist loadfile $(ARGS)
 
 check: setup ## lint, format, types, import direction
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports --no-cache

@@ -16,11 +16,13 @@ def draw_benefit(benefit: Benefit) -> str:
 
     count = len(benefit.classes)
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(min(3.7 * count, 11.0), 3.2), layout="constrained")
+        figure = Figure(figsize=(min(3.7 * count, 11.0), 3.5), layout="constrained")
         panels = figure.subplots(1, count, squeeze=False)[0]
         for axes, (name, curve) in zip(panels, benefit.classes.items(), strict=True):
             _panel(axes, name, curve)
-        panels[0].legend(loc="upper right", frameon=False, fontsize=8)
+        figure.legend(
+            *panels[0].get_legend_handles_labels(), loc="outside lower left", ncols=3, frameon=False, fontsize=8
+        )
         panels[0].set_ylabel("net benefit")
     return _svg(figure)
 

@@ -38,6 +38,7 @@ class Calibration(Frozen):
     operating_points: dict[str, float]
 
 
+@kept_memory()
 def calibrate_on_disk(model: Path, dataset: Path, split: Path, out: Path) -> Calibration:
     """Fit temperature and prediction sets on the calibration part, operating points on validation and calibration.
 
@@ -85,6 +86,7 @@ def export_model(subject: Subject) -> dict[str, bytes]:
     return export_files(subject.predictor.model, subject.info.input, np.asarray(subject.images[few]))
 
 
+@kept_memory()
 def evaluate_on_disk(
     model: Path,
     dataset: Path,
@@ -119,6 +121,7 @@ def evaluate_on_disk(
     return _report(subject, answers, out, champion=compared)
 
 
+@kept_memory()
 def evaluate_external_on_disk(
     model: Path, dataset: Path, out: Path, *, resamples: int = RESAMPLES, seed: int = 0
 ) -> Evaluation:
@@ -142,9 +145,8 @@ def evaluate_external_on_disk(
 def _report(subject: Subject, answers: Answers, out: Path, *, champion: ChampionComparison | None) -> Evaluation:
     """Measure the rest, and write the folder."""
     first = np.asarray(subject.images[subject.test[:1]])
-    with kept_memory():  # as the server does
-        latency = measure_latency(lambda: subject.predictor.probabilities(first), device=device_name())
-        evaluation = assemble(subject, answers, champion=champion, latency=latency)
+    latency = measure_latency(lambda: subject.predictor.probabilities(first), device=device_name())
+    evaluation = assemble(subject, answers, champion=champion, latency=latency)
     right, wrong, referred = explain_cases(subject, answers)
     drawings = draw(answers, evaluation)
     html = render_evaluation(evaluation, drawings=drawings, right=right, wrong=wrong, referred=referred)

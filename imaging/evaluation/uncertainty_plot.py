@@ -18,7 +18,7 @@ def draw_risk_coverage(found: RiskCoverage, outcome: TriageOutcome) -> str:
     if outcome.reported.value and outcome.accuracy_reported.value is not None:
         place = 100 * outcome.reported.value, 100 * outcome.accuracy_reported.value
         axes.plot(*place, marker="D", markersize=7, color=COLOURS[1], markeredgecolor="white", linestyle="none")
-        axes.annotate("triage", place, xytext=(0, -15), textcoords="offset points", color=COLOURS[1], ha="center")
+        axes.annotate("triage", place, xytext=(0, 7), textcoords="offset points", color=COLOURS[1], ha="center")
     bottom = max(0.0, min(*low, values[-1]) - 6)
     axes.set(xlabel="reported, % of images (the rest is referred)", ylabel="right, % of the reported")
     axes.set(xlim=(0, 101.5), ylim=(bottom, 101.5))
