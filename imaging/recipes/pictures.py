@@ -3,9 +3,9 @@
 | recipe               | test accuracy (mean +- std, n seeds) | hardware, time of training |
 |----------------------|--------------------------------------|----------------------------|
 | vgg16_flowers        | not measured yet                     |                            |
-| mobilenetv2_flowers  | 90.7 % +- 1.3, 3 seeds               | 72 s, two Zen 3 cores      |
+| mobilenetv2_flowers  | 90.2 % +- 2.0, 3 seeds               | 50 s, two Zen 3 cores      |
 | resnet18_catsdogs    | not measured yet                     |                            |
-| mobilenetv2_catsdogs | 96.1 % +- 1.0, 3 seeds               | 18 s, two Zen 3 cores      |
+| mobilenetv2_catsdogs | 96.1 % +- 1.0, 3 seeds               | 13 s, two Zen 3 cores      |
 | folder_cnn           | 45.3 % (34.7-57.3), 1 seed           | 9 s, two Zen 3 cores       |
 
 Measured by `benchmarks/bench_transfer.py`: 275 flowers packed at 320 px (75 to test), 236 cats and dogs at 224 (60 to

@@ -83,8 +83,7 @@ def _evaluation(run: Any) -> dict[str, Any]:
 
 def _limits(evaluation: dict[str, Any]) -> list[str]:
     confounding = evaluation["source_confounding"]
-    found = list((evaluation.get("shortcuts") or {}).get("first_screen", ()))
-    found += confounding["statements"] if confounding["confounded"] or confounding["shortcut"] else []
+    found = list(confounding["statements"]) if confounding["confounded"] or confounding["shortcut"] else []
     if evaluation["initial_weights"].startswith("random"):
         found.append("the network started from random weights, not from ones that had seen photographs before")
     return found
