@@ -23,6 +23,7 @@ from kfp import local
 from kfp.local import cache, executor_input_utils, status, subprocess_task_handler
 from kfp.local.orchestrator import task_executor
 
+from imaging.threads import SPIN_VARIABLES
 from pipelines.run_record import RunRecord, plain_name
 from pipelines.step_cache import StepCache
 from pipelines.step_process import StepEnd, explain_failure, run_step
@@ -154,12 +155,11 @@ def step_environment(home: Path, code_root: Path) -> dict[str, str]:
     """Return the variables of every step: ours, this home, and the code that is running now."""
     paths = [str(code_root), *filter(None, [os.environ.get("PYTHONPATH", "")])]
     return {
+        **SPIN_VARIABLES,
         **os.environ,
         "THORAX_HOME": str(home.resolve()),
         "PYTHONPATH": os.pathsep.join(paths),
         "PYTHONUNBUFFERED": "1",
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "DO_NOT_TRACK": "1",
-        # threads that wait must not spin, or a step beside another program takes three times as long
-        "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE"),
     }

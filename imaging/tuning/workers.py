@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import imaging
+from imaging.threads import SPIN_VARIABLES
 
 STOP_S = 60.0
 """Between asking the workers to stop, which they do after their epoch, and ending them."""
@@ -107,7 +108,7 @@ class Workers:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
-                env={"OMP_NUM_THREADS": threads, "OMP_WAIT_POLICY": "PASSIVE", **os.environ, "PYTHONPATH": path},
+                env={"OMP_NUM_THREADS": threads, **SPIN_VARIABLES, **os.environ, "PYTHONPATH": path},
                 start_new_session=True,  # Ctrl-C is for the search, which then asks its workers to stop
             )
         worker = self._workers[index] = WorkerProcess(index=index, process=process)

@@ -13,6 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from imaging.errors import ServiceError
+from imaging.threads import SPIN_VARIABLES
 from thorax.stack.places import LOOPBACK, Places
 from thorax.stack.site import TELEMETRY_OFF, Site, ask
 
@@ -76,7 +77,7 @@ def variables(site: Site) -> dict[str, str]:
         **TELEMETRY_OFF,
         "THORAX_HOME": str(site.places.home),
         "THORAX_ACTOR": "serving",
-        "OMP_WAIT_POLICY": "PASSIVE",
+        **SPIN_VARIABLES,
         "LOG_LOCATION": logs,
         "METRICS_LOCATION": logs,
     }
