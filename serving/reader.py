@@ -14,12 +14,11 @@ from typing import Any, Protocol
 import numpy as np
 
 from imaging.data.statistics import image_statistics
-from imaging.data.transforms import to_square_uint8
-from imaging.dicom.pixels import DecodedImage, Limits, decode
-from imaging.errors import InvalidImageError, MalformedImageError, ServiceError, ThoraxError
+from imaging.errors import InvalidImageError, ServiceError, ThoraxError
 from imaging.explain import overlay_png
 from imaging.inference import Prediction, Predictor
 from serving.answer import Answer, Explain, Explanation, ImageFacts, ModelIdentity, Refusal, Triage, Uncertainty
+from serving.decoding.square import DecodedSquare, Encoded
 from serving.request import Request
 
 logger = logging.getLogger(__name__)
@@ -33,6 +32,14 @@ class Spool(Protocol):
         ...
 
 
+class Decoder(Protocol):
+    """Who turns files into squares: `serving.decoding.decoders.Decoders`."""
+
+    def decode(self, images: Sequence[Encoded], size: int) -> list[DecodedSquare | InvalidImageError | ServiceError]:
+        """Return the square of each file, or why there is none; never raise."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reading:
     """What to send back for one request."""
@@ -41,21 +48,13 @@ class Reading:
     body: Answer | Refusal
 
 
-@dataclass(frozen=True, slots=True)
-class Picture:
-    """A decoded image and the square of it that the network is fed."""
-
-    decoded: DecodedImage
-    square: np.ndarray
-
-
 @dataclass(kw_only=True, slots=True)
 class Case:
     """One request on its way through a batch: in the end it has an answer or an error."""
 
     request_id: str
     request: Request | None = None
-    picture: Picture | None = None
+    picture: DecodedSquare | None = None
     statistics: dict[str, float] = field(default_factory=dict)
     answer: Answer | None = None
     error: ThoraxError | None = None
@@ -68,35 +67,36 @@ class Reader:
     predictor: Predictor
     identity: ModelIdentity
     spool: Spool
-    limits: Limits
+    decoder: Decoder
 
     def read(self, cases: Sequence[Case]) -> list[Reading]:
         """Answer the cases in order; those that already carry an error are only recorded."""
         started = time.perf_counter()
-        waiting: dict[Explain, list[tuple[Case, Picture]]] = {}
+        waiting: dict[Explain, list[tuple[Case, DecodedSquare]]] = {}
+        self._decode([case for case in cases if case.error is None])
         for case in cases:
-            if case.request is not None and case.error is None:
-                case.picture = self._decode(case, case.request)
-                if case.picture is not None:
-                    waiting.setdefault(case.request.explain, []).append((case, case.picture))
+            if case.request is not None and case.picture is not None:
+                waiting.setdefault(case.request.explain, []).append((case, case.picture))
         for method, some in waiting.items():
             self._predict(some, method)
         latency_ms = (time.perf_counter() - started) * 1000
         return [self._finish(case, latency_ms) for case in cases]
 
-    def _decode(self, case: Case, request: Request) -> Picture | None:
-        try:
-            hint = request.media_type if request.media_type != "other" else None
-            decoded = decode(request.image, media_type=hint, limits=self.limits)
-            return Picture(decoded, to_square_uint8(decoded.pixels, self.predictor.info.packed_size))
-        except InvalidImageError as error:
-            case.error = error
-        except Exception as error:  # whatever hostile bytes do to a decoder is a refusal, not a 500
-            logger.warning("decoding raised %s", type(error).__name__)
-            case.error = MalformedImageError("the image could not be decoded")
-        return None
+    def _decode(self, cases: Sequence[Case]) -> None:
+        """Decode the images of these cases at the same time."""
+        asked = [(case, case.request) for case in cases if case.request is not None]
+        files = [
+            Encoded(data=request.image, media_type=request.media_type if request.media_type != "other" else None)
+            for _, request in asked
+        ]
+        outcomes = self.decoder.decode(files, self.predictor.info.packed_size)
+        for (case, _), outcome in zip(asked, outcomes, strict=True):
+            if isinstance(outcome, DecodedSquare):
+                case.picture = outcome
+            else:
+                case.error = outcome
 
-    def _predict(self, waiting: list[tuple[Case, Picture]], method: Explain) -> None:
+    def _predict(self, waiting: list[tuple[Case, DecodedSquare]], method: Explain) -> None:
         """Predict the images at once; where that fails, each alone, so that only the guilty one is refused."""
         try:
             self._forward(waiting, method)
@@ -108,18 +108,17 @@ class Reader:
             for one in waiting:
                 self._predict([one], method)
 
-    def _forward(self, waiting: list[tuple[Case, Picture]], method: Explain) -> None:
-        images = np.stack([picture.square for _, picture in waiting])
+    def _forward(self, waiting: list[tuple[Case, DecodedSquare]], method: Explain) -> None:
+        images = np.stack([picture.pixels for _, picture in waiting])
         statistics = image_statistics(images)
-        views = [picture.decoded.view for _, picture in waiting]
-        warnings = [picture.decoded.warnings for _, picture in waiting]
+        views = [picture.view for _, picture in waiting]
+        warnings = [picture.warnings for _, picture in waiting]
         predictions = self.predictor.predict(images, views=views, warnings=warnings, explain=method)
         for i, ((case, picture), prediction) in enumerate(zip(waiting, predictions, strict=True)):
             case.statistics = {name: float(values[i]) for name, values in statistics.items()}
             case.answer = self._compose(case.request_id, picture, prediction, method)
 
-    def _compose(self, request_id: str, picture: Picture, prediction: Prediction, method: Explain) -> Answer:
-        image = picture.decoded
+    def _compose(self, request_id: str, image: DecodedSquare, prediction: Prediction, method: Explain) -> Answer:
         return Answer(
             request_id=request_id,
             model=self.identity,
@@ -139,7 +138,7 @@ class Reader:
                 view=image.view,
                 warnings=image.warnings,
             ),
-            explanation=_explanation(picture, prediction, method),
+            explanation=_explanation(image, prediction, method),
         )
 
     def _finish(self, case: Case, latency_ms: float) -> Reading:
@@ -152,7 +151,7 @@ class Reader:
 
     def _row(self, case: Case, latency_ms: float) -> dict[str, Any]:
         """Contracts section 6: no pixels, nothing of the patient."""
-        image = case.picture.decoded if case.picture else None
+        image = case.picture
         answer = case.answer
         declared = case.request.media_type if case.request else ""
         return {
@@ -179,8 +178,8 @@ class Reader:
         }
 
 
-def _explanation(picture: Picture, prediction: Prediction, method: Explain) -> Explanation | None:
+def _explanation(picture: DecodedSquare, prediction: Prediction, method: Explain) -> Explanation | None:
     if method == "none" or prediction.heat_map is None:
         return None
-    png = overlay_png(picture.square, prediction.heat_map)
+    png = overlay_png(picture.pixels, prediction.heat_map)
     return Explanation(method=method, target=prediction.prediction, png_base64=base64.b64encode(png).decode())

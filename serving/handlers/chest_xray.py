@@ -17,6 +17,7 @@ from imaging.errors import InvalidImageError, ServiceError
 from imaging.inference import Predictor
 from imaging.settings import Settings
 from serving.answer import ModelIdentity
+from serving.decoding.decoders import Decoders, DecodingLimits
 from serving.errors import BadRequestError, NotReleasedError
 from serving.packages import verify_for_serving
 from serving.reader import Case, Reader, Reading
@@ -51,7 +52,7 @@ class ChestXrayHandler:
                 stage=released.get("stage", "champion"),
             ),
             spool=PredictionSpool(settings.home / "predictions" / "spool"),
-            limits=Limits(max_bytes=settings.max_image_bytes, max_pixels=settings.max_image_pixels),
+            decoder=Decoders(_limits(settings)),
         )
 
     def handle(self, requests: list[dict[str, Any]], context: Any) -> list[str]:
@@ -85,3 +86,11 @@ class ChestXrayHandler:
         if reading.status in (429, 503):
             context.set_response_header(index, "Retry-After", RETRY_AFTER_S)
         return reading.body.model_dump_json(exclude_none=True)
+
+
+def _limits(settings: Settings) -> DecodingLimits:
+    return DecodingLimits(
+        image=Limits(max_bytes=settings.max_image_bytes, max_pixels=settings.max_image_pixels),
+        seconds=settings.decode_timeout_s,
+        memory_bytes=settings.decode_memory_bytes,
+    )
