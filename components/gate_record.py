@@ -35,6 +35,6 @@ def answer_gates(package: Path, evaluation: Path, out: Path) -> "GateReport":
         record("gate.evaluated", subject=subject, details={**answer, "table": report.table_digest})
     failed = [result for result in report.results if result.failed]
     if failed or not report.passed:
-        reasons = "; ".join(f"{result.gate}: {result.reason}" for result in failed)
+        reasons = "; ".join(result.told for result in failed)
         raise GateFailureError(f"{len(failed)} of {len(report.results)} gates failed, nothing is registered: {reasons}")
     return report

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Self, get_args
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from imaging.config import Frozen
 from imaging.evaluation.schema import NOT_EVALUATED, Evaluation
@@ -22,7 +22,9 @@ class GateRow(Frozen):
 
     name: str
     bound: float
-    why: str
+    owner: str = Field(min_length=1)
+    """The role that answers for the bound."""
+    why: str = Field(min_length=1)
     applies_to: tuple[Kind, ...] = SUBJECTS
     elsewhere: str = ""
     """Why it is not asked of anything else."""
@@ -80,11 +82,18 @@ class GateResult(Frozen):
     bound: float | None
     reason: str
     why: str = ""
+    owner: str = ""
+    """Whom to ask; empty where the table itself is the problem."""
 
     @property
     def failed(self) -> bool:
         """Whether it stops the model."""
         return self.applies and not self.passed
+
+    @property
+    def told(self) -> str:
+        """The gate with its reason, and whom to ask."""
+        return f"{self.gate}: {self.reason}" + (f" (ask: {self.owner})" if self.owner else "")
 
     @property
     def answer(self) -> str:

@@ -76,7 +76,9 @@ def judge(
     except (OSError, ValueError) as error:
         reason = f"missing: the evaluation cannot be read ({type(error).__name__})"
         return tuple(
-            GateResult(gate=row.name, passed=False, figure=None, bound=row.bound, reason=reason, why=row.why)
+            GateResult(
+                gate=row.name, passed=False, figure=None, bound=row.bound, reason=reason, why=row.why, owner=row.owner
+            )
             for row in rows.values()
         )
     evidence = Evidence(evaluation=found, package=package, settings=settings or Settings())
@@ -94,6 +96,7 @@ def ask(evidence: Evidence, row: GateRow) -> GateResult:
             bound=row.bound,
             reason=f"not applicable to a {evidence.evaluation.subject}: {row.elsewhere}",
             why=row.why,
+            owner=row.owner,
         )
     verdict = GATES[row.name](evidence, row)
     return GateResult(
@@ -103,6 +106,7 @@ def ask(evidence: Evidence, row: GateRow) -> GateResult:
         bound=verdict.bound,
         reason=verdict.reason,
         why=row.why,
+        owner=row.owner,
     )
 
 

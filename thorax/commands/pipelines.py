@@ -253,7 +253,8 @@ def _gates_table(report: dict[str, Any]) -> "Table":
     for row in report["results"]:
         applies = row.get("applies", True)
         answer = "[green]passed[/]" if row["passed"] else "[red]FAILED[/]" if applies else "not applicable"
-        table.add_row(row["gate"], answer, _figure(row["figure"]), _figure(row["bound"]), str(row["reason"]))
+        ask = f" (ask: {row['owner']})" if applies and not row["passed"] and row.get("owner") else ""
+        table.add_row(row["gate"], answer, _figure(row["figure"]), _figure(row["bound"]), f"{row['reason']}{ask}")
     return table
 
 

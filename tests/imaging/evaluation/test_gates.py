@@ -112,6 +112,7 @@ def test_a_bad_or_missing_figure_fails_its_gate_and_says_why(gate, path, value, 
     result = ask(changed(good, path, value), gate, tmp_path)
     assert not result.passed
     assert said in result.reason
+    assert result.told.endswith(f"(ask: {ROWS[gate].owner})")
 
 
 def test_every_gate_on_figures_is_seen_to_fail():
@@ -219,7 +220,7 @@ def test_a_row_taken_out_or_put_in_or_doubled_fails(check, tmp_path):
     shorter = {**table, "gates": [row for row in table["gates"] if row["name"] != "calibration"]}
     for name, content in {
         "shorter": shorter,
-        "longer": {**table, "gates": [*table["gates"], {"name": "luck", "bound": 0, "why": "none"}]},
+        "longer": {**table, "gates": [*table["gates"], {"name": "luck", "bound": 0, "owner": "nobody", "why": "none"}]},
         "doubled": {**table, "gates": [*table["gates"], table["gates"][0]]},
     }.items():
         (tmp_path / name).write_text(yaml.safe_dump(content))
@@ -228,7 +229,18 @@ def test_a_row_taken_out_or_put_in_or_doubled_fails(check, tmp_path):
     assert "twice" in verdict(check(table=tmp_path / "doubled"), "table").reason
 
 
-@pytest.mark.parametrize("text", ["", "gates: []", "gates: [{name: evidence}]", "skip: [package]", "{", "[1]"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "gates: []",
+        "gates: [{name: evidence}]",
+        "gates: [{name: evidence, bound: 1, why: w}]",
+        "skip: [package]",
+        "{",
+        "[1]",
+    ],
+)
 def test_a_table_that_cannot_be_read_fails(text, check, tmp_path):
     (tmp_path / "table").write_text(text)
     report = check(table=tmp_path / "table")

@@ -87,7 +87,7 @@ def test_evidence_counts_images_where_each_is_a_patient_of_its_own(good: Evaluat
 )
 def test_a_row_can_leave_out_pictures_only_and_only_with_a_reason(row: dict, said: str) -> None:
     with pytest.raises(ValidationError, match=said):
-        GateRow.model_validate({"name": "evidence", "bound": 1, "why": "w", **row})
+        GateRow.model_validate({"name": "evidence", "bound": 1, "owner": "o", "why": "w", **row})
 
 
 def test_the_page_tells_not_applicable_from_failed() -> None:

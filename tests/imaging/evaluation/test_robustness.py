@@ -162,7 +162,7 @@ def test_a_thorough_measurement_has_every_severity_and_repeats_itself(small):
     assert found[0].rows("jpeg")[2].severity == 3
 
 
-ROW = GateRow(name="robustness", bound=0.05, why="w")
+ROW = GateRow(name="robustness", bound=0.05, owner="o", why="w")
 
 
 def judged(evaluation: Evaluation, tmp_path):

@@ -28,7 +28,7 @@ from imaging.models.uncertainty_rules import ConformalRule
 from tests.imaging.evaluation.factories import calibrated_answers
 from tests.imaging.evaluation.sure import kept_promise
 
-ROW = GateRow(name="coverage", bound=0.9, why="w")
+ROW = GateRow(name="coverage", bound=0.9, owner="o", why="w")
 
 
 def test_the_area_under_the_risk_is_the_number_worked_by_hand() -> None:
