@@ -5,12 +5,16 @@ A recipe is a function that returns a complete `TrainConfig`; `.replace()` chang
 
 import hashlib
 import json
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+LATER_FIELDS = ("operating_point",)
+"""Fields of a recipe that there were not always: a recipe that leaves them alone keeps the digest it had."""
 
 
 class Frozen(BaseModel):
@@ -91,6 +95,22 @@ class Floors(Frozen):
     latency_p95_ms: float = Field(default=1000.0, gt=0)
 
 
+RuleName = Literal["youden", "fixed_specificity", "cost"]
+OPERATING_RULES: tuple[RuleName, ...] = get_args(RuleName)
+
+
+class OperatingRule(Frozen):
+    """How the probability from which a critical class is called is chosen: `imaging.evaluation.operating_points`."""
+
+    kind: RuleName = "youden"
+    specificity: float = Field(default=0.95, gt=0, lt=1)
+    """Of `fixed_specificity`: at least so many of the images of other classes are not called."""
+    miss_cost: float = Field(default=5.0, gt=0)
+    """Of `cost`: how many false alarms one missed case is as bad as."""
+    prevalence: float = Field(default=0.1, gt=0, lt=1)
+    """Of `cost`: the share of images that are of the class where the model will read; a dataset's own is enriched."""
+
+
 class TrainConfig(Frozen):
     """Everything that decides what is trained."""
 
@@ -137,6 +157,7 @@ class TrainConfig(Frozen):
     """Use only algorithms that give the same bits every time, also on a GPU."""
     seed: int = 0
     floors: Floors = Floors()
+    operating_point: OperatingRule = OperatingRule()
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -156,6 +177,10 @@ class TrainConfig(Frozen):
 
     @property
     def digest(self) -> str:
-        """`sha256:` of the canonical JSON of every field."""
-        text = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        """`sha256:` of the canonical JSON of every field; `LATER_FIELDS` count from where they say something."""
+        fields = self.model_dump(mode="json")
+        for name in LATER_FIELDS:
+            if getattr(self, name) == type(self).model_fields[name].default:
+                del fields[name]
+        text = json.dumps(fields, sort_keys=True, separators=(",", ":"))
         return "sha256:" + hashlib.sha256(text.encode()).hexdigest()

@@ -15,7 +15,7 @@ from imaging.evaluation.calibration import fit_temperature, scaled_probabilities
 from imaging.evaluation.doubt import fit_doubt
 from imaging.evaluation.evaluate import Answers
 from imaging.evaluation.latency import measure_latency
-from imaging.evaluation.operating_points import RULE, choose_operating_points
+from imaging.evaluation.operating_points import choose_operating_points, describe
 from imaging.evaluation.plots import draw_confusion, draw_reliability, draw_roc
 from imaging.evaluation.report import figure_text, render_evaluation
 from imaging.evaluation.sampling import sample_evenly
@@ -60,15 +60,22 @@ def calibrate_on_disk(model: Path, dataset: Path, split: Path, out: Path) -> Cal
     labels = subject.labels[both]
     own = len(parts["calibration"])
     fitted = fit_temperature(logits[:own], labels[:own])
-    points = choose_operating_points(
+    options = choose_operating_points(
         scaled_probabilities(logits, fitted.temperature),
         labels,
         classes=info.classes,
         critical=info.critical_classes,
         floors=info.floors.sensitivity_lower,
+        rule=info.operating_rule,
     )
+    points = {name: thresholds[info.operating_rule.kind] for name, thresholds in options.items()}
     doubt = fit_doubt(subject, scaled_probabilities(logits[:own], fitted.temperature), both, features)
-    changes = {"temperature": fitted.temperature, "operating_points": points, "operating_point_rule": RULE}
+    changes = {
+        "temperature": fitted.temperature,
+        "operating_points": points,
+        "operating_point_options": options,
+        "operating_point_rule": describe(info.operating_rule),
+    }
     added = {NOVELTY_FILE: doubt.reference.to_bytes(), **export_model(subject)}
     replace_info(model, out, added=added, **changes, **doubt.rules)
     return Calibration(

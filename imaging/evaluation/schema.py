@@ -14,6 +14,7 @@ from imaging.evaluation.explanation_schema import Explanation
 from imaging.evaluation.export_schema import Export
 from imaging.evaluation.external_schema import External
 from imaging.evaluation.figure import MISSING, Figure
+from imaging.evaluation.operating_schema import OperatingRules
 from imaging.evaluation.robustness_schema import Robustness
 from imaging.evaluation.shortcuts_schema import Shortcuts
 from imaging.evaluation.subgroup_schema import GroupSensitivity, PairCounts
@@ -218,6 +219,7 @@ class Evaluation(Frozen):
     external: External | None = None
     uncertainty: Uncertainty | None = None
     decision_curve: Benefit | None = None
+    operating_rules: OperatingRules | None = None
     shortcuts: Shortcuts | None = None
     explanation: Explanation | None = None
     export: Export | None = None

@@ -9,6 +9,7 @@ from imaging.evaluation.explanation import measure_explanation
 from imaging.evaluation.explanation_plot import draw_explanation
 from imaging.evaluation.export import export_of
 from imaging.evaluation.external import external_of
+from imaging.evaluation.operating_rules import measure_rules
 from imaging.evaluation.robustness import robustness_of
 from imaging.evaluation.robustness_plot import draw_robustness
 from imaging.evaluation.schema import Evaluation
@@ -23,6 +24,7 @@ from imaging.evaluation.uncertainty_plot import draw_risk_coverage
 def measure_sections(subject: Subject, answers: Answers) -> dict[str, Any]:
     """Return the fields of `Evaluation` that are sections; one that does not apply to the subject is `None`."""
     return {
+        "operating_rules": measure_rules(subject.info, answers),
         "decision_curve": measure_benefit(answers),
         "uncertainty": measure_uncertainty(subject, answers),
         "shortcuts": shortcuts_of(subject, answers),

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from pydantic import Field, ValidationError, model_validator
 
 from imaging import atomic
-from imaging.config import Floors, Frozen, InputConfig, TrainConfig
+from imaging.config import Floors, Frozen, InputConfig, OperatingRule, RuleName, TrainConfig
 from imaging.errors import ModelPackageError
 from imaging.models.architectures import build_model
 from imaging.models.uncertainty_rules import ConformalRule, NoveltyRule
@@ -69,6 +69,10 @@ class ModelInfo(Frozen):
     operating_points: dict[str, float] = Field(default={})
     """Probability from which a class counts as found."""
     operating_point_rule: str = ""
+    """In words, how they were chosen."""
+    operating_rule: OperatingRule = OperatingRule()
+    operating_point_options: dict[str, dict[RuleName, float]] = Field(default={})
+    """By class, the threshold that each rule chooses; a model of an earlier release has none."""
     confidence_floor: float = Field(default=0.6, ge=0, le=1)
     conformal: ConformalRule | None = None
     """What prediction sets rest on; a model of an earlier release has none."""
@@ -191,6 +195,7 @@ def describe_model(
             "initial_weights": initial_weights if config.pretrained else f"{initial_weights}, as the recipe says",
             "digests": digests,
             "floors": config.floors,
+            "operating_rule": config.operating_point,
             "seed": config.seed,
         }
     )

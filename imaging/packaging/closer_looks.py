@@ -18,6 +18,7 @@ TITLES = {
 TOLD_ELSEWHERE = {
     "floors",
     "operating_points",
+    "operating_rules",
     "per_class",
     "overall",
     "calibration",
