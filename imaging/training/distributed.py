@@ -16,6 +16,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -39,6 +40,9 @@ GRACE_S = 10.0
 """How long what is left of a group may take to end by itself."""
 POLL_S = 0.5
 TORCHRUN = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "GROUP_RANK", "MASTER_ADDR", "MASTER_PORT")
+END = re.compile(r"time\s*: (\S+)\n.*\n\s*rank\s*: (\d+).*\n\s*exitcode\s*: (-?\d+)")
+"""One process's end in torchrun's report."""
+AT_ONCE_S = 15.0
 LAST_LINES = 20
 LOOPBACK = "127.0.0.1"
 
@@ -240,9 +244,16 @@ def _unforeseen(heard: Heard, said_last: str, processes: int) -> str:
 
 
 def _killed(said_last: str) -> str:
-    """Find in torchrun's report the process that was the first to fail, where a signal ended it."""
-    report = said_last.rpartition("Root Cause")[2]
-    rank, status = re.search(r"\brank\s*:\s*(\d+)", report), re.search(r"\bexitcode\s*:\s*-(\d+)", report)
-    if rank is None or status is None:
-        return ""
-    return f"{signal.Signals(int(status[1])).name} ended process {rank[1]}"
+    """Find in torchrun's report the process that a signal ended, where that is what ended the others.
+
+    Whom a killed process leaves behind may fail, and say so, before the kill is seen. torchrun itself asks the rest to
+    end, and kills those that do not long after.
+    """
+    ends = [
+        (datetime.fromisoformat(when).timestamp(), rank, -int(status)) for when, rank, status in END.findall(said_last)
+    ]
+    first = min((when for when, _, _ in ends), default=0.0)
+    for when, rank, number in sorted(ends):
+        if number > 0 and number != signal.SIGTERM and when - first < AT_ONCE_S:
+            return f"{signal.Signals(number).name} ended process {rank}"
+    return ""
