@@ -1,4 +1,4 @@
-"""Fit a model's temperature and operating points."""
+"""Choose how a model's logits become probabilities, and from which of them a class is called."""
 
 from kfp import dsl
 
@@ -20,12 +20,12 @@ def calibrate_model(
         dataset: A dataset version.
         split: Its parts.
         model: The trained model directory.
-        calibrated: A copy of it with temperature and operating points.
-        metrics: The temperature.
+        calibrated: A copy of it with its calibration and operating points.
+        metrics: The temperature, and the calibration part's log-likelihood loss before and after.
         code_version: Digest of the code, which decides whether a finished step may be reused.
 
     Returns:
-        The temperature; 1 changes nothing.
+        The temperature; 1 where the logits are left as they are, or scaled class by class.
     """
     from pathlib import Path
 
@@ -35,4 +35,6 @@ def calibrate_model(
     calibration = calibrate_on_disk(*folders)
     calibrated.metadata.update(model.metadata)
     metrics.log_metric("temperature", calibration.temperature)
+    metrics.log_metric("nll_before", calibration.nll_before)
+    metrics.log_metric("nll_after", calibration.nll_after)
     return calibration.temperature

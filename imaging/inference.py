@@ -146,7 +146,7 @@ class Predictor:
 
     def probabilities(self, images: PackedImages, rows: np.ndarray | None = None) -> np.ndarray:
         """Return calibrated probabilities (N, classes) float64 of packed images, or of `rows` of them."""
-        return calibrated(self.logits(images, rows), self.info.temperature)
+        return self.info.calibrated(self.logits(images, rows))
 
     def embeddings(self, images: PackedImages, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return logits (N, C), as `logits` does, and what `NoveltyReference` reads of the images (N, F) float32."""
@@ -215,8 +215,8 @@ class Predictor:
         for start in range(0, len(images), BATCH):
             chosen = slice(start, start + BATCH)
             seen = self._forward(images[chosen])
-            maps = None if explain == "none" else self._explain(seen.features, seen.logits, explain)
             doubt = self._doubt(seen, PASSES, SEED)
+            maps = None if explain == "none" else self._explain(seen.features, doubt.probabilities, explain)
             for offset in range(len(doubt.probabilities)):
                 known = {
                     "view": None if views is None else views[start + offset],
@@ -232,8 +232,8 @@ class Predictor:
         if has_dropout(self._tail.head):
             inputs = self._tail.pooling(seen.last) if seen.last.ndim > 2 else seen.last
             thinned = thinned_logits(self._tail.head, inputs, passes=passes, seed=seed).cpu().numpy()
-            between = mutual_information_nats(np.stack([calibrated(one, self.info.temperature) for one in thinned]))
-        probabilities = calibrated(seen.logits.cpu().numpy(), self.info.temperature)
+            between = mutual_information_nats(np.stack([self.info.calibrated(one) for one in thinned]))
+        probabilities = self.info.calibrated(seen.logits.cpu().numpy())
         return Doubt(probabilities=probabilities, novelty=novelty, mutual_information_nats=between)
 
     def _forward(self, images: np.ndarray) -> _Pass:
@@ -244,8 +244,11 @@ class Predictor:
             last = self._tail.last(features)
             return _Pass(features=features, last=last, logits=self._tail.decide(last))
 
-    def _explain(self, features: Tensor, logits: Tensor, method: Literal["grad-cam", "grad-cam++"]) -> np.ndarray:
-        return heat_maps(self._tail, features, logits.argmax(1), method=method, size=self.info.packed_size)
+    def _explain(
+        self, features: Tensor, probabilities: np.ndarray, method: Literal["grad-cam", "grad-cam++"]
+    ) -> np.ndarray:
+        answered = torch.from_numpy(probabilities.argmax(axis=1)).to(self._device)
+        return heat_maps(self._tail, features, answered, method=method, size=self.info.packed_size)
 
     def _check(self, images: PackedImages) -> None:
         side, channels = self.info.packed_size, self.info.packed_channels
@@ -258,13 +261,6 @@ class Predictor:
             f"expected images ({shape}) of uint8, got {images.shape} of {images.dtype}: "
             f"the model was trained on {kind} images of {side} px"
         )
-
-
-def calibrated(logits: np.ndarray, temperature: float) -> np.ndarray:
-    """Return softmax(logits / temperature) in float64, rows summing to 1."""
-    scaled = logits.astype(np.float64) / temperature
-    powers = np.exp(scaled - scaled.max(axis=1, keepdims=True))
-    return powers / powers.sum(axis=1, keepdims=True)
 
 
 def _prediction(

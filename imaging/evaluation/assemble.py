@@ -12,6 +12,7 @@ from imaging.evaluation.identity import answers_digest
 from imaging.evaluation.limits import plain_limits
 from imaging.evaluation.metrics import confusion_matrix
 from imaging.evaluation.schema import (
+    CalibrationSummary,
     ChampionComparison,
     Evaluation,
     Latency,
@@ -21,6 +22,7 @@ from imaging.evaluation.schema import (
 )
 from imaging.evaluation.sections import measure_sections
 from imaging.evaluation.subject import Subject
+from imaging.models.directory import ModelInfo
 
 COPIED = (
     "recipe",
@@ -46,18 +48,16 @@ def assemble(
     origin = probe_confounding(subject, answers)
     overlap = find_overlap(subject.data, subject.split)
     sections = measure_sections(subject, answers)
-    patients = len(np.unique(answers.patients))
-    is_of_patients = subject.info.subject == "radiograph"
     return Evaluation(
         **describe(subject),
         n_images=len(answers.labels),
-        n_patients=patients,
+        n_patients=len(np.unique(answers.patients)),
         resamples=answers.resamples,
         seed=answers.seed,
         per_class=per_class,
         overall=overall,
         confusion=tuple(map(tuple, confusion_matrix(answers.probabilities, answers.labels).tolist())),
-        calibration=evaluate_calibration(answers, temperature=subject.info.temperature),
+        calibration=calibration_of(subject.info, answers),
         subgroups=groups,
         subgroups_not_recorded=not_recorded,
         subgroup_pairs=subgroups.count_pairs(answers.labels, answers.patients, columns, classes=answers.classes),
@@ -70,11 +70,25 @@ def assemble(
             initial_weights=subject.info.initial_weights,
             confounding=origin,
             subgroups=groups,
-            count=f"{patients} test patients" if is_of_patients else f"{len(answers.labels)} test images",
+            count=count_of(subject, answers),
             subject=subject.info.subject,
             test_part=subject.test_part,
             shortcuts=sections.get("shortcuts"),
         ),
+    )
+
+
+def count_of(subject: Subject, answers: Answers) -> str:
+    """Say how many patients were tested, or images where they have none."""
+    if subject.info.subject == "radiograph":
+        return f"{len(np.unique(answers.patients))} test patients"
+    return f"{len(answers.labels)} test images"
+
+
+def calibration_of(info: ModelInfo, answers: Answers) -> CalibrationSummary:
+    """Measure how good the probabilities are, and say how they were calibrated."""
+    return evaluate_calibration(
+        answers, temperature=info.temperature, method=info.calibration_method, tried=info.calibration_tried
     )
 
 

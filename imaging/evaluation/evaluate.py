@@ -18,7 +18,15 @@ from imaging.evaluation.expected_calibration_error import (
     plugin_error,
     sensible_bins,
 )
-from imaging.evaluation.metrics import Array, Labels, all_metrics, auroc_per_class, one_weighting
+from imaging.evaluation.metrics import (
+    Array,
+    Labels,
+    all_metrics,
+    auroc_per_class,
+    brier,
+    negative_log_likelihood,
+    one_weighting,
+)
 from imaging.evaluation.schema import (
     CalibrationSummary,
     ChampionComparison,
@@ -27,6 +35,7 @@ from imaging.evaluation.schema import (
     Overall,
     ReliabilityBin,
 )
+from imaging.models.calibration_map import CalibrationTry, Method
 
 MARGIN_LEVELS = (5.0, 95.0)
 """Percentiles of a one-sided 95 % bound."""
@@ -41,7 +50,7 @@ class Answers:
     """A model's answers for a test part, and the truth.
 
     Attributes:
-        before: (N, C) probabilities without temperature.
+        before: (N, C) probabilities, uncalibrated.
         probabilities: (N, C) calibrated.
         labels: (N,) class indices.
         patients: (N,) keys.
@@ -98,8 +107,18 @@ def _class_metrics(answers: Answers, name: str, found: dict[str, Figure]) -> Cla
     )
 
 
-def evaluate_calibration(answers: Answers, *, temperature: float) -> CalibrationSummary:
-    """Calibration error before and after temperature scaling, and the paired change."""
+def likelihood(probabilities: Array, labels: Labels, weights: Array) -> dict[str, Array]:
+    """Return the figures that see every probability and not the top one alone, each (R,)."""
+    return {
+        "nll": negative_log_likelihood(probabilities, labels, weights),
+        "brier": brier(probabilities, labels, weights),
+    }
+
+
+def evaluate_calibration(
+    answers: Answers, *, temperature: float, method: Method = "temperature", tried: tuple[CalibrationTry, ...] = ()
+) -> CalibrationSummary:
+    """Calibration error before and after calibration by `method`, the paired change, and how it was chosen."""
 
     def statistic(weights: Array) -> dict[str, Array]:
         labels = answers.labels
@@ -112,6 +131,8 @@ def evaluate_calibration(answers: Answers, *, temperature: float) -> Calibration
             "equal_mass_after": equal_mass_error(answers.probabilities, labels, weights),
             "maximum_before": maximum_error(answers.before, labels, weights),
             "maximum_after": maximum_error(answers.probabilities, labels, weights),
+            **{f"{name}_before": values for name, values in likelihood(answers.before, labels, weights).items()},
+            **{f"{name}_after": values for name, values in likelihood(answers.probabilities, labels, weights).items()},
         }
 
     values = dict(statistic(one_weighting(len(answers.labels))))
@@ -123,6 +144,8 @@ def evaluate_calibration(answers: Answers, *, temperature: float) -> Calibration
     )
     return CalibrationSummary(
         temperature=temperature,
+        method=method,
+        tried=tried,
         bins=BINS,
         debiased_bins=sensible_bins(len(answers.labels)),
         chance=chance_error(answers.probabilities, seed=answers.seed),

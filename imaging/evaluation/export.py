@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 
 from imaging.evaluation.bootstrap import intervals
-from imaging.evaluation.calibration import scaled_probabilities
 from imaging.evaluation.evaluate import Answers
 from imaging.evaluation.export_schema import Export, ExportedFile
 from imaging.evaluation.figure import Figure
@@ -57,7 +56,7 @@ def measure_file(path: Path, precision: Precision, subject: Subject, answers: An
     difference = same = None
     kept = False
     if np.isfinite(logits).all():
-        theirs, ours = scaled_probabilities(logits, subject.info.temperature), answers.probabilities[chosen]
+        theirs, ours = subject.info.calibrated(logits), answers.probabilities[chosen]
         difference = float(np.abs(theirs - ours).max())
         same = float((theirs.argmax(axis=1) == ours.argmax(axis=1)).mean())
         measured = compare(theirs, ours, answers, chosen)

@@ -12,7 +12,7 @@ from imaging.evaluation.export_gate import check_export_parity
 from imaging.evaluation.gate import Evidence, GateRow, Verdict, is_missing, missing
 from imaging.evaluation.package_gate import check_package
 from imaging.evaluation.robustness_gate import check_robustness
-from imaging.evaluation.schema import ChampionComparison
+from imaging.evaluation.schema import CalibrationSummary, ChampionComparison
 from imaging.evaluation.subgroups import COLUMNS as SUBGROUP_COLUMNS
 
 
@@ -64,7 +64,7 @@ def check_critical_sensitivity(evidence: Evidence, row: GateRow) -> Verdict:
 
 
 def check_calibration(evidence: Evidence, row: GateRow) -> Verdict:
-    """Debiased calibration error within the bound or within chance, and not worse than before temperature scaling.
+    """Debiased calibration error within the bound or within chance, and not worse than before calibration.
 
     Worse counts where the error is beyond chance: a perfectly calibrated model cannot be told from a slightly
     better one on the same images.
@@ -75,17 +75,28 @@ def check_calibration(evidence: Evidence, row: GateRow) -> Verdict:
     summary = evidence.evaluation.calibration
     after, change = summary.debiased_after.value, summary.change
     if after is None or change.value is None or change.low is None:
-        return missing(row, "calibration error after temperature scaling, and its change")
+        return missing(row, "calibration error after calibration, and its change")
     if summary.chance is None or is_missing(summary.chance):
         return missing(row, "what chance alone gives")
     bound = max(row.bound, summary.chance)
     worse = change.low > 0 and after > summary.chance
     verb = "worse than" if worse else "not worse than"
     reason = (
-        f"debiased ECE {after:.3f} at T = {summary.temperature:.2f}, {verb} before ({change.value:+.3f}); "
+        f"debiased ECE {after:.3f} {calibrated_by(summary)}, {verb} before ({change.value:+.3f}); "
         f"bound {row.bound:.2f}, chance at this sample size {summary.chance:.3f}"
     )
     return Verdict(passed=after <= bound and not worse, figure=after, bound=bound, reason=reason)
+
+
+def calibrated_by(summary: CalibrationSummary) -> str:
+    """Say how the model was calibrated."""
+    by = {
+        "none": "uncalibrated, at T = 1",
+        "temperature": f"at T = {summary.temperature:.2f}",
+        "vector": "by a scale and a shift for each class",
+        "isotonic": "by a monotone curve for each class",
+    }
+    return by[summary.method]
 
 
 def check_subgroup_gap(evidence: Evidence, row: GateRow) -> Verdict:

@@ -18,6 +18,7 @@ DECIDING = (
     "packed_size",
     "packed_channels",
     "temperature",
+    "calibration",
     "operating_points",
     "confidence_floor",
     "critical_classes",

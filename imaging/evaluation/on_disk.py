@@ -11,7 +11,8 @@ from imaging.allocation import kept_memory
 from imaging.config import Frozen
 from imaging.evaluation.assemble import assemble
 from imaging.evaluation.bootstrap import RESAMPLES
-from imaging.evaluation.calibration import fit_temperature, scaled_probabilities
+from imaging.evaluation.calibration import mean_nll
+from imaging.evaluation.calibration_choice import choose_calibration, likelihood_loss
 from imaging.evaluation.doubt import fit_doubt
 from imaging.evaluation.evaluate import Answers
 from imaging.evaluation.latency import measure_latency
@@ -23,6 +24,7 @@ from imaging.evaluation.schema import ChampionComparison, Evaluation
 from imaging.evaluation.sections import draw_sections
 from imaging.evaluation.sheet import explain_cases
 from imaging.evaluation.subject import Subject, answer_test_part, ask_champion, load_external, load_subject
+from imaging.models.calibration_map import Method
 from imaging.models.directory import replace_info
 from imaging.models.novelty import NOVELTY_FILE
 from imaging.models.onnx_export import CALIBRATION_IMAGES, export_files
@@ -31,16 +33,18 @@ from imaging.models.onnx_export import CALIBRATION_IMAGES, export_files
 class Calibration(Frozen):
     """What calibration added to a model; the likelihoods are the calibration part's, in nats an image."""
 
+    method: Method
     temperature: float
     nll_before: float
     nll_after: float
-    kept: bool
     operating_points: dict[str, float]
 
 
 @kept_memory()
 def calibrate_on_disk(model: Path, dataset: Path, split: Path, out: Path) -> Calibration:
-    """Fit temperature and prediction sets on the calibration part, operating points on validation and calibration.
+    """Choose how logits become probabilities and fit prediction sets on the calibration part, and operating points.
+
+    Those are chosen on the validation and calibration parts.
 
     What tells an image that is unlike the training images is fitted too: `imaging.evaluation.doubt`.
 
@@ -59,9 +63,10 @@ def calibrate_on_disk(model: Path, dataset: Path, split: Path, out: Path) -> Cal
     logits, features = subject.predictor.embeddings(subject.images, both)
     labels = subject.labels[both]
     own = len(parts["calibration"])
-    fitted = fit_temperature(logits[:own], labels[:own])
+    choice = choose_calibration(logits[:own], labels[:own], subject.data.patients[both[:own]])
+    probabilities = np.concatenate([choice.held_out, choice.fitted.probabilities(logits[own:])])
     options = choose_operating_points(
-        scaled_probabilities(logits, fitted.temperature),
+        probabilities,
         labels,
         classes=info.classes,
         critical=info.critical_classes,
@@ -69,9 +74,11 @@ def calibrate_on_disk(model: Path, dataset: Path, split: Path, out: Path) -> Cal
         rule=info.operating_rule,
     )
     points = {name: thresholds[info.operating_rule.kind] for name, thresholds in options.items()}
-    doubt = fit_doubt(subject, scaled_probabilities(logits[:own], fitted.temperature), both, features)
+    doubt = fit_doubt(subject, choice.held_out, both, features)
     changes = {
-        "temperature": fitted.temperature,
+        "temperature": choice.fitted.temperature,
+        "calibration": choice.fitted.rule,
+        "calibration_tried": choice.tried,
         "operating_points": points,
         "operating_point_options": options,
         "operating_point_rule": describe(info.operating_rule),
@@ -79,10 +86,10 @@ def calibrate_on_disk(model: Path, dataset: Path, split: Path, out: Path) -> Cal
     added = {NOVELTY_FILE: doubt.reference.to_bytes(), **export_model(subject)}
     replace_info(model, out, added=added, **changes, **doubt.rules)
     return Calibration(
-        temperature=fitted.temperature,
-        nll_before=fitted.nll_before,
-        nll_after=fitted.nll_after,
-        kept=fitted.kept,
+        method=choice.method,
+        temperature=choice.fitted.temperature,
+        nll_before=mean_nll(logits[:own], labels[:own], 1.0),
+        nll_after=likelihood_loss(choice.fitted.probabilities(logits[:own]), labels[:own]),
         operating_points=points,
     )
 

@@ -79,10 +79,10 @@ def draw_roc(
 
 
 def draw_reliability(before: Array, after: Array, labels: Labels) -> str:
-    """Draw accuracy against confidence of the top class, before and after temperature, with 95 % Wilson bars."""
+    """Draw accuracy against confidence of the top class, before and after calibration, with 95 % Wilson bars."""
     figure, axes = _canvas(3.7, 3.5)
     axes.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle=":")
-    shown = (("before temperature", before, GREY, "s", 1.0), ("after temperature", after, COLOURS[0], "o", 1.8))
+    shown = (("before calibration", before, GREY, "s", 1.0), ("after calibration", after, COLOURS[0], "o", 1.8))
     for name, probabilities, colour, marker, width in shown:
         confidence = probabilities.max(axis=1)
         correct = (probabilities.argmax(axis=1) == labels).astype(float)

@@ -19,6 +19,7 @@ from imaging.evaluation.robustness_schema import Robustness
 from imaging.evaluation.shortcuts_schema import Shortcuts
 from imaging.evaluation.subgroup_schema import GroupSensitivity, PairCounts
 from imaging.evaluation.uncertainty_schema import Uncertainty
+from imaging.models.calibration_map import CalibrationTry, Method
 
 SCHEMA_VERSION = 1
 
@@ -76,9 +77,12 @@ class ReliabilityBin(Frozen):
 
 
 class CalibrationSummary(Frozen):
-    """Expected calibration error of the top class, before and after temperature scaling, on the test part."""
+    """Expected calibration error of the top class, before and after calibration, on the test part."""
 
     temperature: float
+    method: Method = "temperature"
+    tried: tuple[CalibrationTry, ...] = ()
+    """How the method was chosen, on the calibration part."""
     bins: int
     """Of the plugin figures: equal in width."""
     debiased_bins: int
@@ -97,8 +101,13 @@ class CalibrationSummary(Frozen):
     maximum_before: Figure = MISSING
     maximum_after: Figure = MISSING
     """Of the worst of `debiased_bins` bins."""
+    nll_before: Figure = MISSING
+    nll_after: Figure = MISSING
+    """Negative log-likelihood in nats."""
+    brier_before: Figure = MISSING
+    brier_after: Figure = MISSING
     reliability: tuple[ReliabilityBin, ...] = ()
-    """After temperature scaling, in the bins of the debiased figure."""
+    """After calibration, in the bins of the debiased figure."""
 
 
 class Subgroup(Frozen):

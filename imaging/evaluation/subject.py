@@ -9,7 +9,6 @@ import numpy as np
 from imaging.data.dataset import Dataset, load_dataset
 from imaging.data.splits import PARTS, Split
 from imaging.errors import DataError
-from imaging.evaluation.calibration import scaled_probabilities
 from imaging.evaluation.champion import compare_closely
 from imaging.evaluation.evaluate import Answers, compare_with_champion
 from imaging.evaluation.metrics import Labels
@@ -17,6 +16,7 @@ from imaging.evaluation.patient_groups import COLUMNS
 from imaging.evaluation.repacked import repacked
 from imaging.evaluation.schema import ChampionComparison, Figure
 from imaging.inference import PackedImages, Predictor
+from imaging.models.calibration_map import calibrated
 from imaging.models.directory import ModelInfo, load_info, package_digest
 
 
@@ -95,8 +95,8 @@ def answer_test_part(subject: Subject, *, resamples: int, seed: int) -> Answers:
     """Ask the model every image of the test part, a batch at a time."""
     logits = subject.predictor.logits(subject.images, subject.test)
     return Answers(
-        before=scaled_probabilities(logits, 1.0),
-        probabilities=scaled_probabilities(logits, subject.info.temperature),
+        before=calibrated(logits),
+        probabilities=subject.info.calibrated(logits),
         labels=subject.labels[subject.test],
         patients=subject.data.patients[subject.test],
         classes=subject.info.classes,

@@ -12,6 +12,7 @@ from imaging.explain.maps import MAP_METHODS, MapMethod, explain_class
 from imaging.explain.overlay import overlay_png
 from imaging.explain.scale import with_scale
 from imaging.explain.subject import as_input, from_directory, read_packed
+from imaging.models.calibration_map import calibrated
 
 SHOWN_SIDE = 448
 """Pixels; a smaller image is enlarged by a whole number to at most this."""
@@ -63,7 +64,8 @@ def explain_map(
     packed = read_packed(image, subject)
     inputs = as_input(packed, subject)
     with torch.no_grad():
-        row = (subject.model(inputs)[0].double() / subject.temperature).softmax(0).tolist()
+        logits = subject.model(inputs).numpy()
+    row = (calibrated(logits) if subject.info is None else subject.info.calibrated(logits))[0].tolist()
     prediction = subject.classes[int(np.argmax(row))]
     explained = of_class or prediction
     target = torch.tensor([subject.classes.index(explained)])

@@ -12,7 +12,7 @@ from imaging.data.transforms import to_square_rgb_uint8, to_square_uint8
 from imaging.dicom.pixels import Limits, decode, decode_colour, sniff
 from imaging.errors import NotFoundError
 from imaging.models.architectures import build_model, get_architecture
-from imaging.models.directory import INFO_FILE, load_info, load_model
+from imaging.models.directory import INFO_FILE, ModelInfo, load_info, load_model
 from imaging.models.preprocessing import to_input
 from imaging.models.weights import initialise
 from imaging.settings import Settings
@@ -30,7 +30,8 @@ class Explainee:
     architecture: str
     weights: str
     classes: tuple[str, ...]
-    temperature: float
+    info: ModelInfo | None
+    """None for a published network, which answers about no class of ours."""
     input: InputConfig
     packed_size: int
     packed_channels: int
@@ -51,7 +52,7 @@ def from_directory(directory: Path) -> Explainee:
         architecture=info.architecture,
         weights=f"{info.recipe}, from {info.initial_weights}",
         classes=info.classes,
-        temperature=info.temperature,
+        info=info,
         input=info.input,
         packed_size=info.packed_size,
         packed_channels=info.packed_channels,
@@ -72,7 +73,7 @@ def from_name(name: str, settings: Settings) -> Explainee:
         architecture=name,
         weights=weights,
         classes=(),
-        temperature=1.0,
+        info=None,
         input=config,
         packed_size=known.size,
         packed_channels=3,

@@ -16,9 +16,11 @@ from imaging import atomic
 from imaging.config import Floors, Frozen, InputConfig, OperatingRule, RuleName, TrainConfig
 from imaging.errors import ModelPackageError
 from imaging.models.architectures import build_model
+from imaging.models.calibration_map import CalibrationRule, CalibrationTry, Method, calibrated
 from imaging.models.uncertainty_rules import ConformalRule, NoveltyRule
 
 if TYPE_CHECKING:
+    import numpy as np
     from torch import nn
 
 SCHEMA_VERSION = 1
@@ -66,6 +68,10 @@ class ModelInfo(Frozen):
     packed_channels: Literal[1, 3] = 1
     """Of the packed images: grey or red, green and blue."""
     temperature: float = Field(default=1.0, gt=0)
+    calibration: CalibrationRule | None = None
+    """What is done to the logits instead, where a temperature is not enough."""
+    calibration_tried: tuple[CalibrationTry, ...] = ()
+    """How that was chosen."""
     operating_points: dict[str, float] = Field(default={})
     """Probability from which a class counts as found."""
     operating_point_rule: str = ""
@@ -94,11 +100,24 @@ class ModelInfo(Frozen):
         unknown = sorted({*self.critical_classes, *self.operating_points} - set(self.classes))
         if unknown:
             raise ValueError(f"no class {', '.join(unknown)}; there are: {', '.join(self.classes)}")
+        if self.calibration is not None and self.calibration.classes != len(self.classes):
+            raise ValueError(f"{self.calibration.classes} classes are calibrated, {len(self.classes)} are known")
         if self.single_logit and len(self.classes) != 2:
             raise ValueError(f"one logit tells 2 classes apart, got {len(self.classes)}")
         if self.subject == "picture" and self.critical_classes:
             raise ValueError(f"a picture has no critical class, got {', '.join(self.critical_classes)}")
         return self
+
+    @property
+    def calibration_method(self) -> Method:
+        """How logits become probabilities."""
+        if self.calibration is not None:
+            return self.calibration.method
+        return "none" if self.temperature == 1 else "temperature"
+
+    def calibrated(self, logits: "np.ndarray") -> "np.ndarray":
+        """Return calibrated probabilities (N, C) float64 of logits (N, C), rows summing to 1."""
+        return calibrated(logits, self.temperature, self.calibration)
 
 
 def save_model(directory: Path, model: "nn.Module", info: ModelInfo) -> None:

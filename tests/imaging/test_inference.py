@@ -9,7 +9,8 @@ from hypothesis.extra import numpy as hnp
 
 from imaging.config import InputConfig
 from imaging.errors import ConfigurationError, DataError, ModelPackageError
-from imaging.inference import Predictor, calibrated, triage
+from imaging.inference import Predictor, triage
+from imaging.models.calibration_map import calibrated
 from imaging.models.directory import ModelInfo, save_model
 from imaging.models.uncertainty_rules import ConformalRule, NoveltyRule
 from tests.imaging.training.factories import living_network

@@ -5,9 +5,9 @@ from hypothesis import strategies as st
 from scipy.special import softmax
 
 from imaging.errors import DataError
-from imaging.evaluation.calibration import fit_temperature, mean_nll, scaled_probabilities
+from imaging.evaluation.calibration import fit_temperature, mean_nll
 from imaging.evaluation.operating_points import choose_operating_point, choose_operating_points, wilson_lower
-from imaging.inference import calibrated
+from imaging.models.calibration_map import calibrated
 
 
 def drawn(images: int, *, sharpness: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -38,7 +38,7 @@ def test_the_temperature_never_raises_the_likelihoods_loss(seed, sharpness, imag
     fitted = fit_temperature(logits, labels)
     assert mean_nll(logits, labels, fitted.temperature) <= mean_nll(logits, labels, 1.0)
     assert fitted.nll_after <= fitted.nll_before
-    assert (scaled_probabilities(logits, fitted.temperature).argmax(axis=1) == logits.argmax(axis=1)).all()
+    assert (calibrated(logits, fitted.temperature).argmax(axis=1) == logits.argmax(axis=1)).all()
 
 
 def test_a_part_where_every_image_is_right_does_not_ask_for_boundless_confidence():
@@ -54,10 +54,9 @@ def test_logits_that_are_not_numbers_are_refused():
         fit_temperature(np.empty((0, 3)), np.empty(0, dtype=np.int64))
 
 
-def test_evaluation_and_the_predictor_scale_alike():
+def test_a_temperature_divides_the_logits_of_a_softmax():
     logits, _ = drawn(50, sharpness=1.0)
-    ours = scaled_probabilities(logits.astype(np.float32), 1.7)
-    assert np.abs(ours - calibrated(logits.astype(np.float32), 1.7)).max() < 1e-12
+    assert np.abs(calibrated(logits.astype(np.float32), 1.7) - softmax(logits / 1.7, axis=1)).max() < 1e-6
 
 
 @given(st.integers(0, 10_000), st.floats(0, 0.95))

@@ -6,8 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imaging.errors import DataError
-from imaging.evaluation.calibration import fit_temperature, scaled_probabilities
+from imaging.evaluation.calibration import fit_temperature
 from imaging.evaluation.conformal import coverage_limits, fit_conformal, fit_novelty, patient_quantile
+from imaging.models.calibration_map import calibrated
 from imaging.models.prediction_set import in_set, prediction_set
 
 CLASSES = ("covid", "normal", "pneumonia")
@@ -16,7 +17,7 @@ CLASSES = ("covid", "normal", "pneumonia")
 def answers(rng: np.random.Generator, count: int, *, sharpness: float = 2.0) -> tuple[np.ndarray, np.ndarray]:
     """Probabilities of three classes and labels drawn from them."""
     logits = rng.normal(size=(count, 3)) * sharpness
-    rows = scaled_probabilities(logits, 1.0)
+    rows = calibrated(logits, 1.0)
     return rows, (rows.cumsum(axis=1) > rng.random((count, 1))).argmax(axis=1)
 
 
@@ -79,8 +80,8 @@ def test_the_temperature_fitted_on_the_same_part_does_not_cost_coverage() -> Non
         logits = 2.5 * np.log(rows)
         fitted = fit_temperature(logits, labels).temperature
         for name, temperature in (("same", fitted), ("known", 2.5)):
-            rule = fit_conformal(scaled_probabilities(logits, temperature), labels, alone(120), classes=CLASSES)
-            scores = 1 - scaled_probabilities(2.5 * np.log(fresh), temperature)[np.arange(400), truth]
+            rule = fit_conformal(calibrated(logits, temperature), labels, alone(120), classes=CLASSES)
+            scores = 1 - calibrated(2.5 * np.log(fresh), temperature)[np.arange(400), truth]
             covered[name].append((scores <= rule.quantile).mean())
     means = {name: float(np.mean(values)) for name, values in covered.items()}
     # The standard error of a mean over 300 draws is 0.0018.
