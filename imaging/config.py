@@ -13,7 +13,7 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
-LATER_FIELDS = ("operating_point",)
+LATER_FIELDS = ("members", "operating_point")
 """Fields of a recipe that there were not always: a recipe that leaves them alone keeps the digest it had."""
 
 
@@ -156,6 +156,8 @@ class TrainConfig(Frozen):
     deterministic: bool = False
     """Use only algorithms that give the same bits every time, also on a GPU."""
     seed: int = 0
+    members: int = Field(default=1, ge=1, le=10)
+    """Networks trained one after the other, from as many seeds, that answer together."""
     floors: Floors = Floors()
     operating_point: OperatingRule = OperatingRule()
 

@@ -13,6 +13,7 @@ from imaging.allocation import kept_memory
 from imaging.errors import ConfigurationError, DataError
 from imaging.explain.grad_cam import heat_maps
 from imaging.models.directory import ModelInfo, load_info, load_model
+from imaging.models.ensemble import Combine
 from imaging.models.layers import Tail, feature_depth, trunk
 from imaging.models.mc_dropout import (
     PASSES,
@@ -58,8 +59,8 @@ class Prediction:
         reasons: Rules of `triage` that held, in its order.
         prediction_set: The classes that the model's conformal rule cannot rule out, the most probable first; empty
             where it has none.
-        mutual_information_nats: Between the answer and which part of the head gave it; `None` where the head has no
-            dropout.
+        mutual_information_nats: Between the answer and which member of an ensemble, else which part of the head, gave
+            it; `None` where there is one network whose head has no dropout.
         novelty: How unlike the training images it is, about 1 for one of them; `None` where the model cannot tell.
         heat_map: (S, S) float32 in [0, 1] for the predicted class, when asked for.
     """
@@ -82,7 +83,7 @@ class Doubt:
     Attributes:
         probabilities: (N, C) calibrated.
         novelty: (N,) distance from the training images, where the model holds a reference.
-        mutual_information_nats: (N,) by dropout of the head, where it has any.
+        mutual_information_nats: (N,) by an ensemble's members, else by dropout of the head, where it has any.
     """
 
     probabilities: np.ndarray
@@ -229,12 +230,20 @@ class Predictor:
         novelty = between = None
         if self._reference is not None:
             novelty = self._reference.score(self._tail.embed(seen.last).cpu().numpy())
-        if has_dropout(self._tail.head):
-            inputs = self._tail.pooling(seen.last) if seen.last.ndim > 2 else seen.last
-            thinned = thinned_logits(self._tail.head, inputs, passes=passes, seed=seed).cpu().numpy()
-            between = mutual_information_nats(np.stack([self.info.calibrated(one) for one in thinned]))
+        voices = self._voices(seen.last, passes, seed)
+        if voices is not None:
+            between = mutual_information_nats(np.stack([self.info.calibrated(one) for one in voices]))
         probabilities = self.info.calibrated(seen.logits.cpu().numpy())
         return Doubt(probabilities=probabilities, novelty=novelty, mutual_information_nats=between)
+
+    @torch.no_grad()
+    def _voices(self, last: Tensor, passes: int, seed: int) -> np.ndarray | None:
+        """Return the logits (voices, N, C) of an ensemble's members, else of thinned heads; `None` of one voice."""
+        head = self._tail.head
+        inputs = self._tail.pooling(last) if last.ndim > 2 else last
+        if isinstance(head, Combine):
+            return head.each(inputs).cpu().numpy()
+        return thinned_logits(head, inputs, passes=passes, seed=seed).cpu().numpy() if has_dropout(head) else None
 
     def _forward(self, images: np.ndarray) -> _Pass:
         """Run a batch."""

@@ -19,6 +19,7 @@ DECIDING = (
     "packed_channels",
     "temperature",
     "calibration",
+    "members",
     "operating_points",
     "confidence_floor",
     "critical_classes",
@@ -31,6 +32,8 @@ def answers_digest(directory: Path) -> str:
     """Digest the weights and every field of `model.json` that changes an answer (provenance does not)."""
     # Without what is absent, so that a model that has no such rule keeps the digest it had before there was one.
     fields = load_info(directory).model_dump(mode="json", include=set(DECIDING), exclude_none=True)
+    if fields["members"] == 1:
+        del fields["members"]
     fields["weights"] = file_digest(directory / "model.safetensors")
     if (directory / NOVELTY_FILE).is_file():
         fields["reference"] = file_digest(directory / NOVELTY_FILE)

@@ -7,6 +7,7 @@ Grad-CAM's: Selvaraju et al. 2017, "Grad-CAM", section 3.1.
 import torch
 from torch import Tensor, nn
 
+from imaging.models.ensemble import Combine, EachMember
 from imaging.models.heads import TwoLogits
 from imaging.models.layers import GlobalAverage, Tail
 
@@ -15,14 +16,22 @@ SILENT = (nn.Dropout, nn.Identity, nn.Flatten)
 
 
 def class_weights(tail: Tail) -> Tensor | None:
-    """Return (classes, F): by how much a feature's average over space raises each logit.
+    """Return (classes, F): by how much a feature's average over space raises each logit, or an ensemble's mean logit.
 
     `None` where anything but averaging and linear layers stands between the last feature map and the logits.
     """
     if len(tail.blocks) or not _averages(tail.pooling):
         return None
+    if not isinstance(tail.head, Combine):
+        return _weights_of(tail.head)
+    each = [_weights_of(head) for head in tail.head.heads]
+    known = [weights for weights in each if weights is not None]
+    return torch.cat(known, dim=1) / len(known) if len(known) == len(each) else None
+
+
+def _weights_of(head: nn.Module) -> Tensor | None:
     weights: Tensor | None = None
-    for layer in _flat(tail.head):
+    for layer in _flat(head):
         if isinstance(layer, SILENT) and not (isinstance(layer, nn.Dropout) and layer.training and layer.p):
             continue
         if isinstance(layer, nn.Linear):
@@ -38,6 +47,8 @@ def _averages(pooling: nn.Module) -> bool:
     """Say whether each feature becomes its mean over space."""
     if isinstance(pooling, GlobalAverage):
         return True
+    if isinstance(pooling, EachMember):
+        return all(_averages(part) for part in pooling.parts)
     layers = [layer for layer in _flat(pooling) if not isinstance(layer, SILENT)]
     if len(layers) != 1:
         return False

@@ -82,7 +82,9 @@ def _captum(tail: Tail, features: Tensor, targets: Tensor) -> Tensor:
     from captum.attr import LayerGradCam
 
     features = features.detach().clone().requires_grad_()
-    explanation = LayerGradCam(tail, tail.feature_map).attribute(features, target=targets, relu_attributions=True)
+    explanation = LayerGradCam(tail.evidence, tail.feature_map).attribute(
+        features, target=targets, relu_attributions=True
+    )
     if not isinstance(explanation, Tensor):
         raise ConfigurationError("the last feature layer gives more than one tensor")
     return explanation.detach()
@@ -109,7 +111,7 @@ def _with_gradient(tail: Tail, features: Tensor, targets: Tensor) -> tuple[Tenso
         return features, (weights[targets] / area)[:, :, None, None].expand_as(features)
     features = features.detach().clone().requires_grad_()
     with torch.enable_grad():
-        score = tail(features).gather(1, targets.unsqueeze(1)).sum()
+        score = tail.evidence(features).gather(1, targets.unsqueeze(1)).sum()
         (gradient,) = torch.autograd.grad(score, features)
     features = features.detach()
     return (token_map(features), token_map(gradient)) if features.ndim == 3 else (features, gradient)

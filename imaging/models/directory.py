@@ -59,6 +59,8 @@ class ModelInfo(Frozen):
     head: Literal["plain", "pooled_256", "flatten_256"] = "plain"
     single_logit: bool = False
     """Whether the network has one output, for the second of two classes."""
+    members: int = Field(default=1, ge=1, le=10)
+    """Networks that answer together: `imaging.models.ensemble`."""
     auxiliary: bool = False
     """Whether the weights include auxiliary heads, which give no answers."""
     classes: tuple[str, ...] = Field(min_length=2)
@@ -158,15 +160,7 @@ def load_model(directory: Path, info: ModelInfo) -> "nn.Module":
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    model = build_model(
-        info.architecture,
-        num_classes=len(info.classes),
-        channels=info.input.channels,
-        size=info.input.size,
-        head=info.head,
-        single_logit=info.single_logit,
-        auxiliary=info.auxiliary,
-    )
+    model = build_network(info)
     try:
         model.load_state_dict(load_file(directory / WEIGHTS_FILE))
     except (OSError, SafetensorError) as error:
@@ -176,6 +170,24 @@ def load_model(directory: Path, info: ModelInfo) -> "nn.Module":
             f"{WEIGHTS_FILE} is not a {info.architecture} with {len(info.classes)} classes"
         ) from error
     return model.eval()
+
+
+def build_network(info: ModelInfo) -> "nn.Module":
+    """Build the network that `info` describes, or the ensemble, with random weights."""
+    from imaging.models.ensemble import ensemble_of
+
+    return ensemble_of(
+        info.members,
+        lambda: build_model(
+            info.architecture,
+            num_classes=len(info.classes),
+            channels=info.input.channels,
+            size=info.input.size,
+            head=info.head,
+            single_logit=info.single_logit,
+            auxiliary=info.auxiliary,
+        ),
+    )
 
 
 def describe_model(

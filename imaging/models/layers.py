@@ -82,6 +82,14 @@ class Tail(nn.Module):
         """Return the logits (N, classes) of what the last block gives."""
         return self.head(self.pooling(last) if last.ndim > 2 else last)
 
+    def evidence(self, features: Tensor) -> Tensor:
+        """Return what an explanation explains (N, classes): logits, of an ensemble the mean of its members' own."""
+        last = self.last(features)
+        each = getattr(self.head, "each", None)
+        if each is None:
+            return self.decide(last)
+        return each(self.pooling(last) if last.ndim > 2 else last).mean(0)
+
     def embed(self, last: Tensor) -> Tensor:
         """Return one number a feature (N, F) of what the last block gives: a map's average, the class token."""
         return pooled(last) if last.ndim == 4 else torch.flatten(self.pooling(last) if last.ndim == 3 else last, 1)
@@ -217,7 +225,14 @@ def _vision_transformer(model: nn.Module) -> Layout:
     return Layout(blocks=blocks, pooling=ClassToken(), head="heads", feature_depth=len(blocks) - 1)
 
 
+def _ensemble(model: nn.Module) -> Layout:
+    from imaging.models.ensemble import ensemble_layout
+
+    return ensemble_layout(model)
+
+
 FAMILIES: tuple[tuple[tuple[str, ...], Callable[[nn.Module], Layout]], ...] = (
+    (("members", "combine"), _ensemble),
     (("layer4", "fc"), _resnet),
     (("layer3", "linear"), _cifar_resnet),
     (("inception5b",), _googlenet),

@@ -5,6 +5,7 @@ import logging
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -23,6 +24,7 @@ from imaging.training.batches import PackedImages
 from imaging.training.checkpoint import checkpoint_bytes, restore_checkpoint
 from imaging.training.engine import TrainingData, TrainingRun, train
 from imaging.training.loop import OnProgress
+from imaging.training.members import train_members
 from imaging.training.reports import write_reports
 from imaging.training.results import BestEpoch, EpochResult
 from imaging.training.share import World, joined
@@ -68,6 +70,32 @@ def train_on_disk(
         TrainingDivergedError: when a loss is not finite.
     """
     check_input_size(config.architecture, config.input.size)
+    one = partial(_train_one, dataset_path, split_file, settings, checkpoint_every_s)
+    if config.members == 1:
+        return one(config, out, on_progress, on_epoch)
+    return train_members(
+        config,
+        dataset_path,
+        split_file,
+        out,
+        one,
+        home=settings.home / "checkpoints",
+        on_epoch=on_epoch,
+        on_progress=on_progress,
+    )
+
+
+def _train_one(
+    dataset_path: Path,
+    split_file: Path,
+    settings: Settings,
+    checkpoint_every_s: float,
+    config: TrainConfig,
+    out: Path,
+    on_progress: OnProgress | None,
+    on_epoch: Callable[[EpochResult], None] | None,
+) -> BestEpoch:
+    """Train one network and write its model directory."""
     dataset, split = load_dataset(dataset_path), Split.load(split_file)
     with joined() as world:
         run, initial_weights = _new_run(config, dataset, split, settings, world)
