@@ -27,6 +27,7 @@ from imaging.models.directory import ModelInfo
 COPIED = (
     "recipe",
     "architecture",
+    "members",
     "initial_weights",
     "classes",
     "critical_classes",

@@ -199,6 +199,8 @@ class Evaluation(Frozen):
     """The test part of the dataset that trained the model, or the whole of another dataset."""
     recipe: str
     architecture: str
+    members: int = 1
+    """Networks that answer together."""
     initial_weights: str
     classes: tuple[str, ...]
     critical_classes: tuple[str, ...]

@@ -50,7 +50,7 @@ def measure_uncertainty(subject: Subject, answers: Answers) -> Uncertainty | Non
         novelty=measure_novelty(subject, answers, places, doubt),
         risk_coverage=measure_risk_coverage(answers),
         triage=measure_triage(subject, answers, places, doubt, views),
-        error_detection=measure_error_detection(answers, places, doubt),
+        error_detection=measure_error_detection(answers, places, doubt, members=subject.info.members),
         sampled=len(places),
     )
 
@@ -184,7 +184,7 @@ def measure_triage(
     )
 
 
-def measure_error_detection(answers: Answers, places: npt.NDArray, doubt: Doubt) -> ErrorDetection:
+def measure_error_detection(answers: Answers, places: npt.NDArray, doubt: Doubt, *, members: int = 1) -> ErrorDetection:
     """Say how well entropy, disagreement of thinned heads and unlikeness tell the sample's wrong answers."""
     wrong = answers.probabilities[places].argmax(axis=1) != answers.labels[places]
     signals = {
@@ -200,4 +200,10 @@ def measure_error_detection(answers: Answers, places: npt.NDArray, doubt: Doubt)
     found = dict.fromkeys(signals, MISSING)
     if wrong.any() and not wrong.all():
         found |= intervals(statistic, answers.patients[places], resamples=answers.resamples, seed=answers.seed)
-    return ErrorDetection(n_images=len(places), n_wrong=int(wrong.sum()), passes=PASSES, **found)
+    return ErrorDetection(
+        n_images=len(places),
+        n_wrong=int(wrong.sum()),
+        passes=PASSES if members == 1 else members,
+        voices="thinned heads" if members == 1 else "members",
+        **found,
+    )

@@ -1,5 +1,7 @@
 """What an evaluation says about how sure the model is."""
 
+from typing import Literal
+
 from imaging.config import Frozen
 from imaging.evaluation.figure import Figure
 
@@ -95,6 +97,8 @@ class ErrorDetection(Frozen):
     mutual_information: Figure
     novelty: Figure
     passes: int
+    voices: Literal["thinned heads", "members"] = "thinned heads"
+    """Whose disagreement it is: of so many thinned heads, or of the members of an ensemble."""
 
 
 class Uncertainty(Frozen):

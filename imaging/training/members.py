@@ -55,7 +55,7 @@ def train_members(
             "then `thorax models join`"
         )
     versions = (config.digest, load_dataset(dataset).digest, Split.load(split).digest)
-    folder = home / "members" / hashlib.sha256("\n".join(versions).encode()).hexdigest()[:16]
+    folder = home / f"members-{hashlib.sha256(chr(10).join(versions).encode()).hexdigest()[:16]}"
     places = [folder / str(number) for number in range(1, config.members + 1)]
     for number, place in enumerate(places, 1):
         if place.is_dir():

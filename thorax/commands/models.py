@@ -9,6 +9,7 @@ import typer
 
 from thorax.commands.models_evaluate import evaluate
 from thorax.commands.models_export import export
+from thorax.commands.models_join import join
 from thorax.commands.models_verify import verify
 from thorax.console import emit, say, talk
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Look at registered models, approve one, release it, test one elsewhere.", no_args_is_help=True)
 app.command()(evaluate)
 app.command()(export)
+app.command()(join)
 app.command()(verify)
 
 Version = Annotated[str, typer.Argument(help="A version's number; `list` shows them.")]

@@ -159,7 +159,7 @@ def test_every_class_of_a_dataset_gets_thresholds_that_tell_its_images_apart():
 def test_a_recipe_that_leaves_the_rule_alone_keeps_its_digest():
     for name in RECIPES:
         fields = get_recipe(name).model_dump(mode="json")
-        del fields["operating_point"]
+        del fields["operating_point"], fields["members"]
         text = json.dumps(fields, sort_keys=True, separators=(",", ":"))
         assert get_recipe(name).digest == "sha256:" + hashlib.sha256(text.encode()).hexdigest()
     strict = changed_recipe("mobilenetv2_xray3", {"operating_point.kind": "cost"})
