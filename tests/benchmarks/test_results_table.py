@@ -1,5 +1,6 @@
 """What benchmarks/README.md shows is what was measured."""
 
+import importlib.util
 import json
 import subprocess
 import sys
@@ -31,3 +32,13 @@ def test_a_result_says_where_it_was_measured_and_holds_its_targets_or_says_that_
             assert row["holds"] is None, row["name"]
         elif row["target"] is not None:
             assert row["holds"] in (True, False), row["name"]
+
+
+def test_the_evaluations_readme_shows_the_x_ray_recipes_as_they_were_measured() -> None:
+    spec = importlib.util.spec_from_file_location("xray3_table", BENCHMARKS / "xray3_table.py")
+    assert spec is not None
+    assert spec.loader is not None
+    made = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(made)
+    shown = made.README.read_text().partition(made.BEGIN)[2].partition(made.END)[0]
+    assert shown.strip() == made.table(json.loads((BENCHMARKS / "results" / "xray3.json").read_text())).strip()
