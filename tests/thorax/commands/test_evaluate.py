@@ -1,7 +1,9 @@
 """`thorax evaluate`: the pipeline's files again, from the model's own split, with another dataset beside it."""
 
 import json
+import re
 import shutil
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,9 @@ from imaging.evaluation import evaluate_on_disk
 from imaging.models.directory import replace_info
 from tests.imaging.evaluation.pictures import write_picture_model, write_pictures
 from thorax.cli import app
+
+TIMES = re.compile(r'"p50_ms"|"p95_ms"|p95 [\d.]+ ms|\d ms\b')
+"""What differs from one run to the next."""
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +48,33 @@ def test_the_files_are_those_of_the_library_but_for_the_time(place: Path, tmp_pa
     for document in documents:
         del document["latency"]
     assert documents[0] == documents[1]
+
+
+def test_the_pipelines_step_writes_the_same_files(place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from kfp import dsl
+
+    from components.evaluate_model import evaluate_model
+
+    assert ask(place).exit_code == 0
+    monkeypatch.setattr("imaging.registry.current_champion", lambda *_: nullcontext(("", None)))
+    evaluation = dsl.Artifact(uri=str(tmp_path / "step"))
+    evaluate_model.python_func(
+        dataset=dsl.Dataset(uri=str(place / "own")),
+        split=dsl.Artifact(uri=str(place / "split.json")),
+        model=dsl.Model(uri=str(place / "model")),
+        evaluation=evaluation,
+        resamples=20,
+    )
+    ours, theirs = place / "out", tmp_path / "step"
+    assert sorted(file.name for file in theirs.iterdir()) == sorted(file.name for file in ours.iterdir())
+    assert (ours / "predictions.parquet").read_bytes() == (theirs / "predictions.parquet").read_bytes()
+    for name in ("evaluation.json", "evaluation.html"):
+        timeless = [
+            [line for line in (folder / name).read_text().splitlines() if not TIMES.search(line)]
+            for folder in (ours, theirs)
+        ]
+        assert timeless[0] == timeless[1]
+        assert len(timeless[0]) > 50
 
 
 def test_another_dataset_stands_beside_the_own_one(place: Path) -> None:
