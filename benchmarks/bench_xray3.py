@@ -81,10 +81,10 @@ def measure(name: str, version: Path, split: Path, scratch: Path) -> list[Row]:
     calibrate_on_disk(folder / "model", version, split, folder / "calibrated")
     progress.print(f"{name}: trained in {seconds:.0f} s; evaluating")
     found = evaluate_on_disk(folder / "calibrated", version, split, folder / "evaluation")
-    return rows_of(name, found, seconds)
+    return rows_of(name, found)
 
 
-def rows_of(name: str, found: Evaluation, seconds: float) -> list[Row]:
+def rows_of(name: str, found: Evaluation) -> list[Row]:
     """Return the rows of one evaluation; what the table needs goes with each."""
     calibration, overall, uncertainty = found.calibration, found.overall, found.uncertainty
     if uncertainty is None or found.shortcuts is None:
@@ -92,7 +92,7 @@ def rows_of(name: str, found: Evaluation, seconds: float) -> list[Row]:
     coverage = uncertainty.coverage
     border = next(probe for probe in found.shortcuts.probes if probe.name == "border")
     within = coverage.lowest <= (coverage.marginal.coverage.value or 0.0)
-    where = f"{found.n_images} images of {found.n_patients} patients; trained in {seconds:.0f} s"
+    where = f"{found.n_images} images of {found.n_patients} patients"
     return [
         _row(name, "macro AUROC; peer: a probe of the border alone", overall.macro_auroc, border.macro_auroc, where),
         _row(name, "balanced accuracy", overall.balanced_accuracy, None, where),
