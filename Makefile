@@ -14,7 +14,7 @@ WORKERS ?= $(shell cores=$$(nproc); echo $$((cores < 8 ? cores : 8)))
 
 BENCHMARKS := $(patsubst benchmarks/bench_%.py,bench-%,$(wildcard benchmarks/bench_*.py))
 
-.PHONY: help setup demo test check e2e readme bench up down goldens lock $(BENCHMARKS)
+.PHONY: help setup demo test check e2e fuzz readme bench up down goldens lock $(BENCHMARKS)
 
 help: ## print the targets, one line each
 	@grep -hE '^[a-z0-9-]+:.*?## ' $(MAKEFILE_LIST) | awk -F':.*?## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -33,6 +33,9 @@ check: setup ## lint, format, types, import direction
 
 e2e: setup ## the tests that start real servers and kill them
 	@$(BIN)/pytest -m e2e tests/e2e $(ARGS)
+
+fuzz: setup ## 20,000 spoilt files through the decoding processes
+	@THORAX_FUZZ_FILES=20000 $(BIN)/pytest -m e2e tests/e2e/test_hostile_files.py $(ARGS)
 
 readme: setup ## run every command of the README on what the demo left
 	@THORAX_README=1 $(BIN)/pytest -m e2e tests/e2e/test_readme.py $(ARGS)
