@@ -1,0 +1,28 @@
+"""Each row of the threat model is shown by tests that are there."""
+
+import re
+from pathlib import Path
+
+ROWS = [
+    line.split("|")[1:-1]
+    for line in Path("serving/README.md")
+    .read_text()
+    .partition("## Threat model")[2]
+    .partition("\nNot shielded")[0]
+    .splitlines()
+    if re.match(r"\| [STRIDE] \|", line)
+]
+SOURCES = "\n".join(path.read_text() for path in sorted(Path("tests").rglob("test_*.py")))
+
+
+def test_every_letter_of_stride_has_a_row() -> None:
+    assert {row[0].strip() for row in ROWS} == set("STRIDE")
+
+
+def test_every_row_names_tests_that_exist() -> None:
+    for _, threat, shield, tests in ROWS:
+        names = re.findall(r"`(test_\w+)`", tests)
+        assert names, threat
+        assert shield.strip()
+        missing = [name for name in names if f"def {name}(" not in SOURCES]
+        assert not missing, (threat, missing)
