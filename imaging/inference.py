@@ -228,12 +228,14 @@ class Predictor:
 
     def _doubt(self, seen: _Pass, passes: int, seed: int) -> Doubt:
         novelty = between = None
+        probabilities = self.info.calibrated(seen.logits.cpu().numpy())
         if self._reference is not None:
             novelty = self._reference.score(self._tail.embed(seen.last).cpu().numpy())
         voices = self._voices(seen.last, passes, seed)
         if voices is not None:
             between = mutual_information_nats(np.stack([self.info.calibrated(one) for one in voices]))
-        probabilities = self.info.calibrated(seen.logits.cpu().numpy())
+            if self.info.members > 1:  # calibrated one by one, their mean is not quite the answer
+                between = np.minimum(between, entropy_nats(probabilities))
         return Doubt(probabilities=probabilities, novelty=novelty, mutual_information_nats=between)
 
     @torch.no_grad()

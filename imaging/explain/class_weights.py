@@ -16,7 +16,7 @@ SILENT = (nn.Dropout, nn.Identity, nn.Flatten)
 
 
 def class_weights(tail: Tail) -> Tensor | None:
-    """Return (classes, F): by how much a feature's average over space raises each logit, or an ensemble's mean logit.
+    """Return (classes, F): by how much a feature's average over space raises each logit, or the sum of an ensemble's.
 
     `None` where anything but averaging and linear layers stands between the last feature map and the logits.
     """
@@ -26,7 +26,7 @@ def class_weights(tail: Tail) -> Tensor | None:
         return _weights_of(tail.head)
     each = [_weights_of(head) for head in tail.head.heads]
     known = [weights for weights in each if weights is not None]
-    return torch.cat(known, dim=1) / len(known) if len(known) == len(each) else None
+    return torch.cat(known, dim=1) if len(known) == len(each) else None
 
 
 def _weights_of(head: nn.Module) -> Tensor | None:

@@ -2,8 +2,9 @@
 
 The answer is the mean of the members' probabilities, as logits: log(mean(softmax)). So all that comes after a network
 (calibration, ONNX, explanation, gates) takes an ensemble for a network. Its feature map is the members' maps side by
-side, which its head takes apart again. A heat map explains the mean of their logits, so it is the mean of their maps
-before these are scaled: the logarithm of a mean probability would show what speaks against the other classes too.
+side, which its head takes apart again. A heat map explains the sum of their logits, so it adds up their maps before
+these are cut at 0 and scaled: the logarithm of a mean probability would show what speaks against other classes too. An
+image's embedding is the members' side by side: unlike images are unlike to any of them.
 
 Source: Lakshminarayanan et al. 2017, "Simple and scalable predictive uncertainty estimation using deep ensembles",
 sections 2.4 and 3.1.

@@ -83,12 +83,12 @@ class Tail(nn.Module):
         return self.head(self.pooling(last) if last.ndim > 2 else last)
 
     def evidence(self, features: Tensor) -> Tensor:
-        """Return what an explanation explains (N, classes): logits, of an ensemble the mean of its members' own."""
+        """Return what an explanation explains (N, classes): logits, of an ensemble the sum of its members' own."""
         last = self.last(features)
         each = getattr(self.head, "each", None)
         if each is None:
             return self.decide(last)
-        return each(self.pooling(last) if last.ndim > 2 else last).mean(0)
+        return each(self.pooling(last) if last.ndim > 2 else last).sum(0)
 
     def embed(self, last: Tensor) -> Tensor:
         """Return one number a feature (N, F) of what the last block gives: a map's average, the class token."""

@@ -28,6 +28,7 @@ def train_members(
     train_one: TrainOne,
     *,
     home: Path,
+    start: str,
     on_epoch: Callable[[EpochResult], None] | None = None,
     on_progress: OnProgress | None = None,
 ) -> BestEpoch:
@@ -40,6 +41,7 @@ def train_members(
         out: The model directory to write. Its curves are the first member's.
         train_one: Trains one network into a folder.
         home: Keeps finished members until all are.
+        start: Names the code and the weights to start from; members of another start are not gone on with.
         on_epoch: Told every epoch, its stage with the member's number.
         on_progress: The same for progress.
 
@@ -54,7 +56,7 @@ def train_members(
             "an ensemble is trained on one device; on several, train each member with a seed of its own, "
             "then `thorax models join`"
         )
-    versions = (config.digest, load_dataset(dataset).digest, Split.load(split).digest)
+    versions = (start, config.digest, load_dataset(dataset).digest, Split.load(split).digest)
     folder = home / f"members-{hashlib.sha256(chr(10).join(versions).encode()).hexdigest()[:16]}"
     places = [folder / str(number) for number in range(1, config.members + 1)]
     for number, place in enumerate(places, 1):

@@ -80,6 +80,7 @@ def train_on_disk(
         out,
         one,
         home=settings.home / "checkpoints",
+        start=f"{_code_digest()} {settings.weights} {settings.allow_download}",
         on_epoch=on_epoch,
         on_progress=on_progress,
     )

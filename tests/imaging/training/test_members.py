@@ -70,6 +70,22 @@ def test_a_run_killed_in_its_second_member_goes_on_there_and_ends_with_the_same_
     assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
 
+def test_a_member_of_another_start_is_not_gone_on_with(data, weights, tmp_path: Path) -> None:
+    config, seen = two_stages(members=2), []
+
+    def kill_in_second(result: EpochResult) -> None:
+        seen.append(result.stage)
+        if len(seen) == 5:
+            raise KilledError
+
+    settings = Settings(home=tmp_path / "home", weights=weights)
+    with pytest.raises(KilledError):
+        train_on_disk(config, *data, tmp_path / "out", settings=settings, on_epoch=kill_in_second)
+    train_on_disk(config, *data, tmp_path / "out", settings=Settings(home=tmp_path / "home"), on_epoch=kill_in_second)
+    assert load_info(tmp_path / "out").initial_weights == "random"
+    assert [stage.rpartition(" member ")[2] for stage in seen[5:6]] == ["1 of 2"]
+
+
 def test_several_processes_are_told_how_to_train_one(data, weights, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(ConfigurationError, match="thorax models join"):
