@@ -92,7 +92,8 @@ def rows_of(name: str, found: Evaluation) -> list[Row]:
     coverage = uncertainty.coverage
     border = next(probe for probe in found.shortcuts.probes if probe.name == "border")
     within = coverage.lowest <= (coverage.marginal.coverage.value or 0.0)
-    where = f"{found.n_images} images of {found.n_patients} patients"
+    start = ", from random weights" if found.initial_weights == "random" else ""
+    where = f"{found.n_images} images of {found.n_patients} patients{start}"
     return [
         _row(name, "macro AUROC; peer: a probe of the border alone", overall.macro_auroc, border.macro_auroc, where),
         _row(name, "balanced accuracy", overall.balanced_accuracy, None, where),
