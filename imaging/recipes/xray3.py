@@ -9,9 +9,10 @@
 
 By `benchmarks/bench_transfer.py`, and AUROC by `make demo DATA=../shared/data/xray3`: 269 test images of the set's own
 split, ImageNet weights for the first; a linear head on frozen features has 0.802 there. ResNet-18, by
-`benchmarks/bench_xray3.py`, began at random numbers, for want of a weights file. MobileNetV2's rates and label smoothing
-were chosen from a dozen settings by validation loss, but their test results (0.81 to 0.88) were seen too. The covid
-images come from other sources than the rest: the figures show that training works, not that a model is fit for patients.
+`benchmarks/bench_xray3.py`, began at random numbers, for want of a weights file. MobileNetV2's rates and label
+smoothing were chosen from a dozen settings by validation loss, but their test results (0.81 to 0.88) were seen too.
+The covid images come from other sources than the rest: the figures show that training works, not that a model is fit
+for patients.
 
 Neither stage of the MobileNetV2 recipe augments, so the frozen blocks run once over every image and both
 stages train on what they gave: on a CPU that is worth more than augmentation at this number of images.
