@@ -68,7 +68,7 @@ class Settings(BaseSettings):
     max_image_bytes: int = Field(default=64 * 2**20, gt=0)
     max_image_pixels: int = Field(default=60_000_000, gt=0)
     decode_timeout_s: float = Field(default=20.0, gt=0)
-    """How long the server decodes one image; a slow JPEG 2000 of 60 million pixels takes 6 s."""
+    """How long the server decodes one image; a JPEG 2000 of 60 million pixels takes 4 s on a quiet core."""
     decode_memory_bytes: int = Field(default=3 * 2**30, ge=2**29)
     """Address space of a process that decodes; 60 million pixels take 1.1 GiB on their way."""
     http_timeout_s: float = Field(default=30.0, gt=0)
