@@ -23,6 +23,7 @@ from audit.predictions import is_finished, parse_rows, request_key, spool_files
 from imaging.atomic import write_bytes, write_text
 from imaging.errors import ServiceError
 from monitoring.edge_log import take_edge_refusals
+from monitoring.grpc_log import take_grpc_refusals
 from monitoring.merkle import merkle_root
 from monitoring.prediction_rows import canonical_line, date_of, moment, partition, to_table
 from monitoring.turned_away import take_turned_away
@@ -30,6 +31,7 @@ from monitoring.turned_away import take_turned_away
 STATE = "collector.json"
 ACCESS_STATE = "access_log.json"
 EDGE_STATE = "edge_log.json"
+GRPC_STATE = "grpc_log.json"
 LARGEST_BATCH = 32 * 2**20
 """Bytes of spool taken at a time."""
 LOCK_WITHIN_S = 60.0
@@ -69,6 +71,7 @@ def collect(
     with _alone(parquet):
         if access_logs is not None:
             take_turned_away(access_logs, spool, parquet / ACCESS_STATE)
+            take_grpc_refusals(access_logs, spool, parquet / GRPC_STATE)
         if edge_logs is not None:
             take_edge_refusals(edge_logs, spool, parquet / EDGE_STATE)
         state = _load_state(parquet)

@@ -1,6 +1,5 @@
 """The edge in front of a real TorchServe, started by `up`: what it lets through, what it refuses, what is logged."""
 
-import json
 import os
 import signal
 import socket
@@ -70,9 +69,10 @@ def field(number: int, value: bytes) -> bytes:
     return bytes([number << 3 | 2]) + encoded + bytes([length]) + value
 
 
-def call(stand: Stand, image: bytes, *, token: bool, method: str = "Predictions") -> bytes:
-    """A gRPC call as TorchServe's `inference.proto` describes it: model_name = 1, input = 3."""
-    at = json.loads((stand.home / "stack.json").read_text(encoding="utf-8"))["torchserve"]["grpc_inference"]
+def call(stand: Stand, image: bytes, *, token: bool, method: str = "Predictions", around: bool = False) -> bytes:
+    """A gRPC call as TorchServe's `inference.proto` describes it: model_name = 1, input = 3; `around` the edge."""
+    ports = load_ports(Places.of(stand.home))
+    at = f"127.0.0.1:{ports['grpc_upstream' if around else 'grpc_inference']}"
     metadata = tuple((name.lower(), value) for name, value in bearer(stand).items()) if token else ()
     message = field(1, b"chest-xray") + field(3, field(1, b"data") + field(2, image))
     with grpc.insecure_channel(at, options=[("grpc.max_send_message_length", -1)]) as channel:
@@ -171,6 +171,22 @@ def test_a_grpc_call_that_is_too_large_or_unknown_is_refused_and_logged(stand, n
     assert refused(stand, b"", token=True, method="NoSuchCall") is grpc.StatusCode.UNIMPLEMENTED
     expected = ["grpc_unavailable"]
     assert new_rows(len(expected)) == expected
+
+
+def test_a_grpc_call_around_the_edge_is_refused_and_logged_too(stand, new_rows):
+    denied = grpc.StatusCode.PERMISSION_DENIED
+    assert refused(stand, dicom(), token=False, around=True) is denied
+    assert refused(stand, dicom(), token=False, around=True) is denied
+    assert refused(stand, dicom(), token=False, method="Doe", around=True) is grpc.StatusCode.UNIMPLEMENTED
+    assert refused(stand, bytes(LARGEST_BODY + 2**20), token=True, around=True) is grpc.StatusCode.CANCELLED
+    assert b'"probabilities"' in call(stand, dicom(), token=True, around=True)
+    assert refused(stand, dicom(), token=False) is denied
+    expected = ["answered", *["grpc_permission_denied"] * 3, "grpc_resource_exhausted"]
+    assert new_rows(len(expected)) == expected
+    written = b"".join(path.read_bytes() for path in (stand.home / "torchserve" / "logs").glob("grpc_log*"))
+    assert written.count(b"\n") >= 4
+    assert bearer(stand)["Authorization"].partition(" ")[2].encode() not in written
+    assert b"Doe" not in written
 
 
 def test_a_body_that_never_comes_to_its_end_is_in_the_log(stand, new_rows):

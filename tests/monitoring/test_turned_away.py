@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from audit.predictions import read_spool
 from monitoring.prediction_log import collect, read_log
+from monitoring.rotated_log import Lines
 from monitoring.turned_away import parse_access_log, take_turned_away
 
 REAL = b"""\
@@ -52,11 +53,11 @@ def taken(logs: Path) -> list[str]:
 
 
 def test_only_what_the_handler_cannot_have_logged_is_taken() -> None:
-    assert [row["refusal_code"] for row in parse_access_log(REAL)] == CODES
+    assert [row["refusal_code"] for row in parse_access_log(Lines(data=REAL, head="", begin=0))] == CODES
 
 
 def test_nothing_of_the_client_is_kept() -> None:
-    rows = list(parse_access_log(REAL))
+    rows = list(parse_access_log(Lines(data=REAL, head="", begin=0)))
     text = json.dumps(rows)
     assert not any(word in text for word in ("127.0.0.1", "Doe", "patient", "41136"))
     assert len({row["request_id"] for row in rows}) == len(rows)
@@ -65,18 +66,18 @@ def test_nothing_of_the_client_is_kept() -> None:
 
 @given(st.binary(max_size=200))
 def test_no_line_is_too_strange_to_read(noise: bytes) -> None:
-    rows = list(parse_access_log(noise + b"\n" + REAL))
+    rows = list(parse_access_log(Lines(data=noise + b"\n" + REAL, head="", begin=0)))
     assert [row["refusal_code"] for row in rows][-len(CODES) :] == CODES
 
 
 def test_a_client_cannot_write_a_line_of_its_own() -> None:
     line = b'2026-11-22T01:20:28.297Z epollEventLoopGroup-3-2 - /127.0.0.1:41036 "POST /predictions/chest-xray" 200 1 HTTP/1.1" 400 0\n'  # noqa: E501
-    assert list(parse_access_log(line)) == []
+    assert list(parse_access_log(Lines(data=line, head="", begin=0))) == []
 
 
 def test_the_lines_of_an_older_pattern_are_passed_over() -> None:
     old = b'2026-11-21 10:00:00,123 - /127.0.0.1:41036 "POST /predictions/chest-xray HTTP/1.1" 400 0\n'
-    assert list(parse_access_log(old)) == []
+    assert list(parse_access_log(Lines(data=old, head="", begin=0))) == []
 
 
 def test_two_requests_of_one_moment_are_two(logs: Path) -> None:

@@ -15,6 +15,8 @@ from thorax.stack.torchserve_server import ANSWER_WITHIN_S, LARGEST_BODY, infere
 TEMPLATE = Path(__file__).with_name("nginx.conf.in")
 TEMPORARY = ("body", "proxy", "fastcgi", "uwsgi", "scgi")
 """nginx makes all of them at its start, also those of what it is not used for."""
+GRPC_FROM = "127.0.0.2"
+"""The loopback address that gRPC calls leave the edge from; `log4j2.xml` knows it."""
 LONGER_THAN_TORCHSERVE_S = 30
 RETRY_AFTER_S = 2
 
@@ -85,6 +87,7 @@ def render(site: Site) -> str:
         "LARGEST_BODY": str(LARGEST_BODY),
         "ROUTES": "\n".join(f'        "~{pattern}" "{name}";' for pattern, name in ROUTES.items()),
         "SOCKET": quoted(f"unix:{inference_socket(site.places)}"),
+        "GRPC_FROM": GRPC_FROM,
         "GRPC_UPSTREAM": f"{LOOPBACK}:{site.ports['grpc_upstream']}",
         "HTTP": f"{LOOPBACK}:{site.ports['inference']}",
         "GRPC": f"{LOOPBACK}:{site.ports['grpc_inference']}",

@@ -59,6 +59,7 @@ def command(site: Site) -> list[str]:
         f"-Dmodel_server_home={package.parent}",
         f"-Djava.io.tmpdir={temporary_folder(site.places)}",
         f"-Dlog4j.configurationFile={LOG4J.as_uri()}",
+        f"-Dthorax.grpc={site.ports['grpc_upstream']}",
         *HEAP,
         "-cp",
         str(package / "frontend" / "model-server.jar"),
