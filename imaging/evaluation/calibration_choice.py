@@ -1,9 +1,10 @@
-"""Chooses how a model is calibrated: the simplest way that no other beats beyond chance on images it was not fitted to.
+"""Chooses how a model is calibrated: never worse than not at all, on images that nothing was fitted to.
 
 Simplest first: nothing, a temperature, a scale and a shift a class, a curve a class. Each is fitted to four fifths of
-the calibration part's patients and asked about the rest. The simplest whose loss is within one standard error of the
-lowest is taken, the error being of the difference over patients (Breiman et al. 1984, "Classification and regression
-trees", section 3.4.3, on paired losses). A temperature is the default: nothing at all has to beat it by as much.
+the calibration part's patients and asked about the rest. One number learned is no greed: a temperature is taken where
+its loss is below that of nothing. Of the rest the simplest whose loss is within one standard error of the lowest is
+taken, the error being of the difference over patients (Breiman et al. 1984, "Classification and regression trees",
+section 3.4.3, on paired losses), and never one whose loss is above that of nothing.
 """
 
 from collections.abc import Callable
@@ -134,10 +135,14 @@ def _compare(losses: dict[Method, Array], least: int) -> tuple[CalibrationTry, .
     best = min(losses, key=lambda method: losses[method].mean())
     excess = {method: losses[method] - losses[best] for method in losses}
     error = {method: _standard_error(one) for method, one in excess.items()}
-    # one number learned is no greed, and a network is rarely calibrated: nothing has to be better beyond chance
-    cost = losses["temperature"] - losses["none"]
-    simple: Method = "none" if cost.mean() > _standard_error(cost) else "temperature"
-    chosen = next(method for method in (simple, *GREEDY) if method in losses and excess[method].mean() <= error[method])
+    simple: Method = "temperature" if losses["temperature"].mean() < losses["none"].mean() else "none"
+    chosen = next(
+        method
+        for method in (simple, *GREEDY)
+        if method in losses
+        and excess[method].mean() <= error[method]
+        and losses[method].mean() <= losses[simple].mean()
+    )
     found: list[CalibrationTry] = []
     for method in FITS:
         if method not in losses:
@@ -158,8 +163,10 @@ def _compare(losses: dict[Method, Array], least: int) -> tuple[CalibrationTry, .
 
 def _reason(method: Method, chosen: Method, simple: Method) -> str:
     order = tuple(FITS)
-    if method == "none" and chosen == "temperature":
-        return "a temperature is left out only where that is better beyond one standard error"
+    if chosen == "none" and method == "none":
+        return "a temperature does no better on images that it was not fitted to"
+    if chosen == "none" and method == "temperature":
+        return "no better than nothing on images that it was not fitted to"
     if method == chosen:
         return "the simplest that no other beats beyond one standard error"
     if order.index(method) > order.index(chosen):

@@ -47,7 +47,7 @@ class Run(NamedTuple):
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     root = tmp_path_factory.mktemp("pictures")
     run = Run(*(root / name for name in ("dataset", "split.json", "model", "calibrated", "evaluation", "package")))
-    write_pictures(run.dataset, per_class=120)
+    write_pictures(run.dataset, per_class=240)
     split_on_disk(run.dataset, run.split)
     write_picture_model(run.model, run.dataset, run.split)
     (run.model / "tensorboard").mkdir()
