@@ -26,6 +26,8 @@ from imaging.models.mc_dropout import (
 from imaging.models.novelty import NoveltyReference
 from imaging.models.prediction_set import prediction_set
 from imaging.models.preprocessing import to_input
+from imaging.models.runtimes import Eager, Passed, Runtime
+from imaging.models.runtimes.choice import Wanted, choose_runtime
 from imaging.models.triage import triage
 
 BATCH = 32
@@ -91,15 +93,6 @@ class Doubt:
     mutual_information_nats: np.ndarray | None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Pass:
-    """A batch on its way through: at the explanation's depth, behind the last block, and at the end."""
-
-    features: Tensor
-    last: Tensor
-    logits: Tensor
-
-
 class Predictor:
     """A loaded model. Training's evaluation and the server both ask it, so they cannot disagree."""
 
@@ -110,20 +103,30 @@ class Predictor:
         self._reference = reference
         self.model = model.eval().requires_grad_(False).to(device).to(memory_format=torch.channels_last)
         depth = feature_depth(self.model)
-        self._trunk = trunk(self.model, depth)
         self._tail = Tail(self.model, depth).eval()
         self._device = torch.device(device)
+        self._torch = Eager(trunk=trunk(self.model, depth), tail=self._tail, device=self._device)
+        self.runtime: Runtime = self._torch
 
     @classmethod
-    def load(cls, directory: Path, *, device: str = "cpu") -> Self:
+    def load(cls, directory: Path, *, device: str = "cpu", runtime: Wanted = "torch") -> Self:
         """Load a model directory.
 
+        Args:
+            directory: The model directory.
+            device: Where it runs.
+            runtime: How; `auto` measures.
+
         Raises:
-            ModelPackageError: when the directory is incomplete or not valid.
+            ModelPackageError: when the directory is incomplete or not valid, or lacks what the runtime needs.
+            ConfigurationError: for a runtime that there is not, or not for this device.
         """
         info = load_info(directory)
         reference = None if info.out_of_distribution is None else NoveltyReference.load(directory)
-        return cls(load_model(directory, info), info, device=device, reference=reference)
+        loaded = cls(load_model(directory, info), info, device=device, reference=reference)
+        with kept_memory():
+            loaded.runtime = choose_runtime(runtime, loaded._torch, directory, config=info.input).runtime
+        return loaded
 
     def logits(self, images: PackedImages, rows: np.ndarray | None = None) -> np.ndarray:
         """Return uncalibrated logits (N, classes) float32 of packed images.
@@ -226,7 +229,7 @@ class Predictor:
                 answers.append(_prediction(doubt, offset, self.info, known, None if maps is None else maps[offset]))
         return answers
 
-    def _doubt(self, seen: _Pass, passes: int, seed: int) -> Doubt:
+    def _doubt(self, seen: Passed, passes: int, seed: int) -> Doubt:
         novelty = between = None
         probabilities = self.info.calibrated(seen.logits.cpu().numpy())
         if self._reference is not None:
@@ -247,13 +250,10 @@ class Predictor:
             return head.each(inputs).cpu().numpy()
         return thinned_logits(head, inputs, passes=passes, seed=seed).cpu().numpy() if has_dropout(head) else None
 
-    def _forward(self, images: np.ndarray) -> _Pass:
+    def _forward(self, images: np.ndarray) -> Passed:
         """Run a batch."""
-        with torch.no_grad():
-            packed = torch.from_numpy(np.array(images)).to(self._device)  # a copy: the array may be a read-only map
-            features = self._trunk(to_input(packed, self.info.input))
-            last = self._tail.last(features)
-            return _Pass(features=features, last=last, logits=self._tail.decide(last))
+        packed = torch.from_numpy(np.array(images)).to(self._device)  # a copy: the array may be a read-only map
+        return self.runtime.run(to_input(packed, self.info.input))
 
     def _explain(
         self, features: Tensor, probabilities: np.ndarray, method: Literal["grad-cam", "grad-cam++"]

@@ -65,6 +65,8 @@ class Settings(BaseSettings):
     serving_keys: Path | None = None
     """TorchServe's key file, with the inference and management tokens."""
 
+    runtime: Literal["auto", "torch", "onnx", "onnx-int8"] = "auto"
+    """How the server runs a model: the fastest that answers as torch does, or the one that is named."""
     max_image_bytes: int = Field(default=64 * 2**20, gt=0)
     max_image_pixels: int = Field(default=60_000_000, gt=0)
     decode_timeout_s: float = Field(default=20.0, gt=0)

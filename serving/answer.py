@@ -23,6 +23,8 @@ class ModelIdentity(Part):
     version: str
     digest: str
     stage: Stage
+    runtime: str = ""
+    """What ran it, such as `onnxruntime-fp32`; empty from a server of an earlier release."""
 
 
 class Uncertainty(Part):

@@ -1,5 +1,7 @@
 """A network as ONNX, for runtimes without torch: normalised input (N, C, size, size) to logits, float32 at both ends.
 
+Beside the logits an export gives the features that explanations and the novelty score look at.
+
 What comes before (`preprocessing`) and after (the temperature, softmax) stays in code that both runtimes share:
 an antialiased resize and a histogram have no ONNX operator that gives the same bits.
 """
@@ -16,12 +18,13 @@ import torch
 from torch import Tensor, nn
 
 from imaging.config import InputConfig
-from imaging.errors import ModelPackageError
+from imaging.errors import ConfigurationError, ModelPackageError
+from imaging.models.layers import Tail, feature_depth, trunk
 from imaging.models.onnx_files import FILES
 from imaging.models.preprocessing import to_input
 
 OPSET = 20
-INPUT, OUTPUT = "input", "logits"
+INPUT, OUTPUT, FEATURES = "input", "logits", "features"
 WARNINGS_TOO, ERRORS_ONLY = 2, 3
 """ONNX Runtime's levels of its log; the first is its own choice."""
 CALIBRATION_IMAGES = 32
@@ -29,6 +32,20 @@ CALIBRATION_IMAGES = 32
 CALIBRATION_BATCH = 16
 
 logger = logging.getLogger(__name__)
+
+
+class WithFeatures(nn.Module):
+    """A network that gives its logits and, beside them, its features at the explanation's depth."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        depth = feature_depth(model)
+        self.trunk, self.tail = trunk(model, depth), Tail(model, depth)
+
+    def forward(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """Return logits (N, classes) and features."""
+        features = self.trunk(inputs)
+        return self.tail(features), features
 
 
 def export_files(model: nn.Module, config: InputConfig, images: np.ndarray) -> dict[str, bytes]:
@@ -57,6 +74,11 @@ def export_fp32(model: nn.Module, config: InputConfig) -> bytes:
         ModelPackageError: when a layer has no ONNX operator.
     """
     example = torch.zeros(2, config.channels, config.size, config.size, device=next(model.parameters()).device)
+    whole = model
+    try:
+        model = WithFeatures(whole).train(whole.training)
+    except ConfigurationError as error:
+        raise ModelPackageError(f"{type(whole).__name__} cannot be exported to ONNX: {error}") from error
     # The first is tried only where it can, for it prints the whole network where it cannot.
     for trace in (_trace_script, _trace_program)[0 if _pools_evenly(model, example) else 1 :]:
         try:
@@ -66,7 +88,7 @@ def export_fp32(model: nn.Module, config: InputConfig) -> bytes:
                 return _without_traces(Path(folder) / FILES["fp32"])
         except (RuntimeError, TypeError, ValueError) as error:
             problem = error
-    raise ModelPackageError(f"{type(model).__name__} cannot be exported to ONNX: {type(problem).__name__}") from problem
+    raise ModelPackageError(f"{type(whole).__name__} cannot be exported to ONNX: {type(problem).__name__}") from problem
 
 
 def _pools_evenly(model: nn.Module, example: Tensor) -> bool:
@@ -95,8 +117,8 @@ def _trace_script(model: nn.Module, example: Tensor, out: Path) -> None:
         dynamo=False,
         opset_version=OPSET,
         input_names=[INPUT],
-        output_names=[OUTPUT],
-        dynamic_axes={INPUT: {0: "batch"}, OUTPUT: {0: "batch"}},
+        output_names=[OUTPUT, FEATURES],
+        dynamic_axes={name: {0: "batch"} for name in (INPUT, OUTPUT, FEATURES)},
     )
 
 
@@ -109,7 +131,7 @@ def _trace_program(model: nn.Module, example: Tensor, out: Path) -> None:
         dynamo=True,
         opset_version=OPSET,
         input_names=[INPUT],
-        output_names=[OUTPUT],
+        output_names=[OUTPUT, FEATURES],
         dynamic_shapes=({0: torch.export.Dim("batch")},),
         external_data=False,
         verbose=False,

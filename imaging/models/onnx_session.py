@@ -7,7 +7,7 @@ import numpy as np
 
 from imaging.config import InputConfig
 from imaging.errors import ModelPackageError
-from imaging.models.onnx_export import ERRORS_ONLY, INPUT
+from imaging.models.onnx_export import ERRORS_ONLY, INPUT, OUTPUT
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -55,5 +55,5 @@ def session_logits(session: "InferenceSession", images: np.ndarray, config: Inpu
     parts = []
     for start in range(0, len(images), BATCH):
         batch = to_input(torch.from_numpy(np.array(images[start : start + BATCH])), config)
-        parts.append(np.asarray(session.run(None, {INPUT: batch.contiguous().numpy()})[0]))
+        parts.append(np.asarray(session.run([OUTPUT], {INPUT: batch.contiguous().numpy()})[0]))
     return np.concatenate(parts)

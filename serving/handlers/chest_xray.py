@@ -43,13 +43,16 @@ class ChestXrayHandler:
         verify_for_serving(package, released["digest"], settings)
         self.gate = ReleaseGate.of(settings.home / "release")
         gpu = context.system_properties.get("gpu_id")
+        device = "cpu" if gpu is None else f"cuda:{gpu}"
+        predictor = Predictor.load(package, device=device, runtime=settings.runtime)
         self.reader = Reader(
-            predictor=Predictor.load(package, device="cpu" if gpu is None else f"cuda:{gpu}"),
+            predictor=predictor,
             identity=ModelIdentity(
                 name=released["modelName"],
                 version=released["modelVersion"],
                 digest=released["digest"],
                 stage=released.get("stage", "champion"),
+                runtime=predictor.runtime.name,
             ),
             spool=PredictionSpool(settings.home / "predictions" / "spool"),
             decoder=Decoders(_limits(settings)),

@@ -35,7 +35,13 @@ def test_a_dicom_gets_the_answer_of_the_contract(handler, package):
     [(status, answer)] = ask(handler, (bytearray(dicom()), {"X-Request-Id": "case-1"}))
     assert status == 200
     assert answer["request_id"] == "case-1"
-    assert answer["model"] == {"name": "chest-xray", "version": "7", "digest": package[1], "stage": "champion"}
+    assert answer["model"] == {
+        "name": "chest-xray",
+        "version": "7",
+        "digest": package[1],
+        "stage": "champion",
+        "runtime": "torch-fp32",
+    }
     assert sum(answer["probabilities"].values()) == pytest.approx(1, abs=1e-6)
     assert answer["prediction"] == max(answer["probabilities"], key=answer["probabilities"].get)
     assert answer["image"]["modality"] == "DX"

@@ -28,6 +28,11 @@ HEAP = ("-Xms64m", "-Xmx768m", "-Xss512k", "-XX:+UseSerialGC", "-XX:TieredStopAt
 MODEL_WITHIN_S = 60.0
 LONGEST_SOCKET = 80
 """A worker's socket lies in the temporary folder, and a socket's path has at most 107 characters."""
+CHOSEN = tuple(
+    f"THORAX_{name}"
+    for name in ("RUNTIME", "MAX_IMAGE_BYTES", "MAX_IMAGE_PIXELS", "DECODE_TIMEOUT_S", "DECODE_MEMORY_BYTES")
+)
+"""What a person may set for the handler, by the variables of `imaging.settings`."""
 LOG4J = Path(__file__).with_name("log4j2.xml")
 
 
@@ -74,7 +79,9 @@ def command(site: Site) -> list[str]:
 def variables(site: Site) -> dict[str, str]:
     """What the handler needs: where to write its log of predictions, and who it is. No password."""
     logs = str(site.places.torchserve / "logs")
+    chosen = {name: os.environ[name] for name in CHOSEN if name in os.environ}
     return {
+        **chosen,
         **TELEMETRY_OFF,
         "THORAX_HOME": str(site.places.home),
         "THORAX_ACTOR": "serving",
