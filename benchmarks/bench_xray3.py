@@ -129,10 +129,11 @@ def _row(name: str, what: str, ours: Figure, peer: Figure | None, where: str) ->
 
 
 def kept_rows(measured: set[str]) -> list[Row]:
-    """Return the rows of the last result that were not measured again."""
+    """Return the rows of the last result that were not measured again, each with the commit that it was measured at."""
     path = RESULTS / "xray3.json"
-    before = json.loads(path.read_text(encoding="utf-8"))["rows"] if path.is_file() else []
-    return [row for row in before if row["name"].partition(":")[0] not in measured]
+    before = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {"rows": [], "commit": ""}
+    kept = [row for row in before["rows"] if row["name"].partition(":")[0] not in measured]
+    return [{"commit": before["commit"], **row} for row in kept]
 
 
 if __name__ == "__main__":

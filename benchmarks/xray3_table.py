@@ -34,7 +34,9 @@ def table(result: dict[str, Any]) -> str:
     lines += [_line(name, by_recipe.get(name)) for name in named]
     machine = result["machine"]
     where = f"{machine['cores']} cores of {machine['cpu']}, {machine['memory_gib']} GiB; {result['time'][:10]}"
-    return "\n".join([*lines, "", f"`make bench-xray3`, {where}, at {result['commit']}."])
+    earlier = {name: rows[0]["commit"] for name, rows in by_recipe.items() if "commit" in rows[0]}
+    at = "; ".join([f"at {result['commit']}", *(f"{name} at {commit}" for name, commit in earlier.items())])
+    return "\n".join([*lines, "", f"`make bench-xray3`, {where}, {at}."])
 
 
 def paste(result: dict[str, Any]) -> None:

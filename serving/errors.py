@@ -18,6 +18,13 @@ class AccessDeniedError(ServiceError):
     code = "access_denied"
 
 
+class UnauthenticatedError(ThoraxError):
+    """A request without a token that is known here; the image was not looked at."""
+
+    code = "unauthenticated"
+    http_status: ClassVar[int] = 401
+
+
 class NotReleasedError(ServiceError):
     """A loaded version whose release is not completed: it answers nobody yet, or no more."""
 

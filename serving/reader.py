@@ -21,6 +21,8 @@ from serving.answer import Answer, Explain, Explanation, ImageFacts, ModelIdenti
 from serving.decoding.square import DecodedSquare, Encoded
 from serving.request import Request
 
+TRY_AGAIN = (429, 503)
+RETRY_AFTER_S = "1"
 logger = logging.getLogger(__name__)
 
 
@@ -46,6 +48,16 @@ class Reading:
 
     status: int
     body: Answer | Refusal
+
+    @property
+    def text(self) -> str:
+        """The body as JSON."""
+        return self.body.model_dump_json(exclude_none=True)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What goes with it beside the content type."""
+        return {"Retry-After": RETRY_AFTER_S} if self.status in TRY_AGAIN else {}
 
 
 @dataclass(kw_only=True, slots=True)

@@ -1,7 +1,9 @@
 """A running TorchServe with everything that a release into it needs."""
 
+import contextlib
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -160,3 +162,10 @@ def until(holds, *, within_s: float) -> None:
     while not holds():
         assert time.monotonic() < deadline, f"did not become true within {within_s} s"
         time.sleep(0.2)
+
+
+def stop(process: subprocess.Popen) -> None:
+    """End a server and everything that it started."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait(10)

@@ -29,9 +29,7 @@ def write_model(directory: Path, architecture: str, *, with_exports: bool = True
             layer.running_mean.uniform_(-0.2, 0.2)
             layer.running_var.uniform_(0.6, 1.4)
     config = InputConfig(size=SIZE)
-    info = ModelInfo(
-        recipe="r", architecture=architecture, classes=CLASSES, input=config, packed_size=SIZE, seed=0
-    )
+    info = ModelInfo(recipe="r", architecture=architecture, classes=CLASSES, input=config, packed_size=SIZE, seed=0)
     save_model(directory, model, info)
     if with_exports:
         for name, content in export_files(model, config, IMAGES).items():
