@@ -70,7 +70,10 @@ def stored_values(dataset: Dataset) -> np.ndarray:
     else:
         raw, precision = _compressed(_frame(dataset), syntax, rows, columns)
         stored, shift = max(stored, precision), 0
-    values = (raw.reshape(rows, columns).astype(np.int32) >> shift) & ((1 << stored) - 1)
+    values = raw.reshape(rows, columns).astype(np.int32)
+    values >>= shift
+    if int(values.max()) >= 1 << stored:
+        values &= (1 << stored) - 1
     if dataset.get("PixelRepresentation") == 1:
         values = np.where(values >= 1 << (stored - 1), values - (1 << stored), values)
     return values

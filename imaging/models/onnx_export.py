@@ -12,6 +12,7 @@ import tempfile
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -22,6 +23,9 @@ from imaging.errors import ConfigurationError, ModelPackageError
 from imaging.models.layers import Tail, feature_depth, trunk
 from imaging.models.onnx_files import FILES
 from imaging.models.preprocessing import to_input
+
+if TYPE_CHECKING:
+    from onnx import GraphProto
 
 OPSET = 20
 INPUT, OUTPUT, FEATURES = "input", "logits", "features"
@@ -147,8 +151,23 @@ def _without_traces(path: Path) -> bytes:
         one.ClearField("metadata_props")
         one.ClearField("doc_string")
     exported.ClearField("functions")
+    _use_directly(exported.graph)
     exported.graph.ClearField("metadata_props")
     return exported.SerializeToString(deterministic=True)
+
+
+def _use_directly(graph: "GraphProto") -> None:
+    """Take out the nodes that only pass weights on: the exporter shares equal ones so, and int8 needs constants."""
+    weights = {one.name for one in graph.initializer}
+    passed = {
+        node.output[0]: node.input[0] for node in graph.node if node.op_type == "Identity" and node.input[0] in weights
+    }
+    outputs = {one.name for one in graph.output}
+    for node in [one for one in graph.node if one.output[0] in passed and one.output[0] not in outputs]:
+        graph.node.remove(node)
+    for node in graph.node:
+        for place, name in enumerate(node.input):
+            node.input[place] = passed.get(name, name)
 
 
 def to_fp16(exported: bytes) -> bytes:

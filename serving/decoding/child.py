@@ -14,6 +14,7 @@ import signal
 import sys
 from typing import BinaryIO
 
+from imaging.allocation import keep_memory
 from imaging.dicom.pixels import Limits
 from imaging.errors import InvalidImageError, MalformedImageError
 from serving.decoding.square import READY, DecodedSquare, Encoded, Order, decode_square, to_message
@@ -60,4 +61,5 @@ def serve(shared: int, orders: BinaryIO, answers: BinaryIO) -> None:
 
 if __name__ == "__main__":
     limit(int(sys.argv[2]))
+    keep_memory()  # every image needs as much again
     serve(int(sys.argv[1]), sys.stdin.buffer, sys.stdout.buffer)
