@@ -11,6 +11,7 @@ import logging
 import os
 import threading
 import uuid
+from collections import deque
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -28,28 +29,54 @@ SUFFIX = ".jsonl"
 
 
 class PredictionSpool:
-    """The writing end; cheap to make, safe with threads and after a fork."""
+    """The writing end; cheap to make, safe with threads and after a fork.
 
-    def __init__(self, directory: Path) -> None:
+    Rows that a full disk does not take wait in memory, up to `most_waiting`, and are written before the next one; what
+    is more than that is counted as lost. A kill loses those that wait.
+    """
+
+    def __init__(self, directory: Path, *, most_waiting: int = 0) -> None:
         """Name the folder; it and this process's file are made by the first row."""
         self._directory = directory
+        self._waiting: deque[bytes] = deque()
+        self._most_waiting = most_waiting
+        self.lost = 0
         self._lock = threading.Lock()
         self._descriptor: int | None = None
         self._owner = 0
         self._written = 0
         self._torn = False
 
+    @property
+    def waiting(self) -> int:
+        """How many rows wait for the disk."""
+        return len(self._waiting)
+
     def append(self, row: Mapping[str, Any]) -> bool:
-        """Keep `row`; return whether it was kept. Never raises: an answer does not wait for its log."""
+        """Keep `row`; return whether it is on disk. Never raises: an answer does not wait for its log."""
+        line = b""
         try:
             kept = {name: row[name] for name in FIELDS if name in row}
             line = json.dumps(kept, separators=(",", ":"), allow_nan=False).encode() + b"\n"
             with self._lock:
+                while self._waiting:
+                    self._write(self._waiting[0])
+                    self._waiting.popleft()
                 self._write(line)
         except (OSError, TypeError, ValueError) as error:
-            logger.warning("prediction not spooled: %s", type(error).__name__)
+            self._put_aside(line)
+            logger.critical(
+                "prediction not spooled: %s; %d wait, %d lost", type(error).__name__, self.waiting, self.lost
+            )
             return False
         return True
+
+    def _put_aside(self, line: bytes) -> None:
+        with self._lock:
+            if line and len(self._waiting) < self._most_waiting:
+                self._waiting.append(line)
+            else:
+                self.lost += 1
 
     def close(self) -> None:
         """Let go of the file; the next row opens another."""

@@ -19,7 +19,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from peers.load import Measured, Target, ask
 from peers.material import SIZE, as_dicom, as_png, write_package
 from peers.servers import ArchiveOf, UsualArchiveOf, fastapi, flask, litserve, torchserve
 from report import report
@@ -30,6 +29,7 @@ from imaging.models.onnx_session import load_session, session_logits
 from imaging.models.signing_key import ensure_signing_key
 from imaging.settings import Settings
 from serving.archive import WorkerConfig
+from serving.load import Measured, Target, ask
 from thorax.stack.places import Places
 
 NETWORKS = ("resnet50", "densenet121")
@@ -76,7 +76,7 @@ def main() -> None:
     for network in asked.networks:
         with tempfile.TemporaryDirectory(prefix="bench-") as scratch:
             rows += rows_of(network, measure(network, Path(scratch), 1 if asked.quick else asked.rounds, asked.quick))
-    report("serving", rows)
+        report("serving", rows)
 
 
 def measure(network: str, scratch: Path, rounds: int, quick: bool) -> Results:

@@ -60,11 +60,25 @@ class Settings(BaseSettings):
 
     serving_url: str = ""
     """Where the inference API answers: on one machine the edge in front of TorchServe."""
+    serving_token: SecretStr = SecretStr("")
+    """An integration's token, of `thorax clients add`; goes before the key file's."""
     management_url: str = ""
     """TorchServe's management address: loopback only."""
     serving_keys: Path | None = None
     """TorchServe's key file, with the inference and management tokens."""
 
+    client_rate: int = Field(default=50, gt=0)
+    """How many requests a second an integration may send through the edge; twice as many at once."""
+    client_calls: int = Field(default=64, gt=0)
+    """How many of an integration's requests the edge has in hand at the same time."""
+    edge_listen: str = ""
+    """IP address and port where the edge answers other machines over TLS; nowhere but on loopback where empty."""
+    edge_certificate: Path | None = None
+    """The edge's own certificate and what it chains to (PEM)."""
+    edge_key: Path | None = None
+    """Its private key (PEM)."""
+    edge_client_authority: Path | None = None
+    """Certificates of the authority that callers' certificates must come from (PEM)."""
     runtime: Literal["auto", "torch", "onnx", "onnx-int8"] = "auto"
     """How the server runs a model: the fastest that answers as torch does, or the one that is named."""
     max_image_bytes: int = Field(default=64 * 2**20, gt=0)

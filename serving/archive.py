@@ -11,10 +11,13 @@ from importlib import resources
 from pathlib import Path
 
 from imaging.atomic import sync_directory
+from imaging.errors import ConfigurationError
 
 MODEL_NAME = "chest-xray"
 HANDLER = "chest_xray.py"
 PACKAGE = "package"
+TUNED = "serving.json"
+TUNABLE = ("workers", "threads", "batch_size", "max_batch_delay_ms")
 EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
@@ -27,9 +30,12 @@ class WorkerConfig:
     max_batch_delay_ms: int = 5
     response_timeout_s: int = 60
     startup_timeout_s: int = 120
+    threads: int = 0
+    """Of each worker's network; as many as cores where 0."""
 
     def to_yaml(self) -> str:
         """TorchServe's `model-config.yaml`."""
+        ours = f"handler:\n  threads: {self.threads}\n" if self.threads else ""
         fields = {
             "minWorkers": self.workers,
             "maxWorkers": self.workers,
@@ -38,7 +44,25 @@ class WorkerConfig:
             "responseTimeout": self.response_timeout_s,
             "startupTimeout": self.startup_timeout_s,
         }
-        return "".join(f"{name}: {value}\n" for name, value in fields.items())
+        return "".join(f"{name}: {value}\n" for name, value in fields.items()) + ours
+
+
+def worker_config(home: Path) -> WorkerConfig:
+    """Return what `thorax serve tune` chose for this machine; the defaults where it did not run.
+
+    Raises:
+        ConfigurationError: the file is not what it wrote.
+    """
+    path = home / TUNED
+    try:
+        chosen = json.loads(path.read_text(encoding="utf-8"))["chosen"]
+        return WorkerConfig(**{name: int(chosen[name]) for name in TUNABLE})
+    except FileNotFoundError:
+        return WorkerConfig()
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConfigurationError(
+            f"{TUNED} is not what `thorax serve tune` writes; run it again, or remove it"
+        ) from error
 
 
 def archive_name(version: str, digest: str) -> str:

@@ -1,25 +1,19 @@
-"""A typed client of the inference API: one image in, an `Answer` out, refusals as coded errors."""
+"""Typed clients of the inference API: one image in, an `Answer` out, refusals as coded errors."""
 
+import asyncio
 import time
-import uuid
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import httpx
-from pydantic import ValidationError
 
-from imaging.errors import ConfigurationError, ServiceError
+from imaging.errors import ConfigurationError
 from imaging.settings import Settings
-from serving.answer import Answer, Explain, Refusal
-from serving.errors import AccessDeniedError, RefusedError
-from serving.release_gate import SMOKE_TEST_HEADER
+from serving.answer import Answer, Explain
+from serving.question import RETRIED, Attempts, Question, read_answer, retry_after_s
 from serving.tokens import authorization
-
-RETRIED = (429, 500, 502, 503, 504, 507)
-"""Busy, away, or (507) a worker that died with the request in its hands."""
-LONGEST_PAUSE_S = 10.0
-MAGIC = {b"\x89PNG": "image/png", b"\xff\xd8\xff": "image/jpeg"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -29,6 +23,8 @@ class ChestXrayClient:
     url: str
     keys: Path | None = None
     """TorchServe's key file; without one, requests carry no token."""
+    token: str = field(default="", repr=False)
+    """An integration's token, which goes before the key file."""
     timeout_s: float = 30.0
     attempts: int = 4
     first_pause_s: float = 0.25
@@ -39,7 +35,12 @@ class ChestXrayClient:
         """Raises ConfigurationError where no serving address is set."""
         if not settings.serving_url:
             raise ConfigurationError("no serving address: run `thorax up`, or set THORAX_SERVING_URL")
-        return cls(url=settings.serving_url, keys=settings.serving_keys, timeout_s=settings.http_timeout_s)
+        return cls(
+            url=settings.serving_url,
+            keys=settings.serving_keys,
+            token=settings.serving_token.get_secret_value(),
+            timeout_s=settings.http_timeout_s,
+        )
 
     def predict(
         self,
@@ -53,7 +54,7 @@ class ChestXrayClient:
         """Classify one image.
 
         Args:
-            image: A DICOM, PNG or JPEG file, or its bytes.
+            image: A DICOM, PNG or JPEG file, which is read as it is sent; or its bytes.
             explain: Which heat map to draw; `none` is fastest.
             request_id: Yours, 1 to 64 of A-Za-z0-9_.-; a new one where absent.
             version: A loaded version other than the default one.
@@ -61,78 +62,78 @@ class ChestXrayClient:
 
         Raises:
             RefusedError: the server refused this image, with its code.
-            AccessDeniedError: the token is missing, wrong or expired.
+            AccessDeniedError: the token is missing, wrong, expired or revoked.
             ServiceError: no answer after the last attempt.
         """
-        data = image.read_bytes() if isinstance(image, Path) else image
-        headers = {
-            "Content-Type": _media_type(data),
-            "X-Thorax-Explain": explain,
-            "X-Request-Id": request_id or uuid.uuid4().hex,
-        }
-        if smoke_token:
-            headers[SMOKE_TEST_HEADER] = smoke_token
-        path = "/predictions/chest-xray" + (f"/{version}" if version else "")
-        response = self._post(path, data, headers)
-        if response.status_code == httpx.codes.OK:
-            return _read(Answer, response)
-        raise _refusal(response)
-
-    def _post(self, path: str, data: bytes, headers: dict[str, str]) -> httpx.Response:
-        problem, asked_to_wait_s = "no attempt was made", 0.0
+        question = Question.about(
+            image, explain=explain, request_id=request_id, version=version, smoke_token=smoke_token
+        )
+        tries = Attempts(most=self.attempts, first_pause_s=self.first_pause_s)
+        problem, asked_s = "no attempt was made", 0.0
         with httpx.Client(base_url=self.url, timeout=self.timeout_s, transport=self.transport) as client:
-            for attempt in range(self.attempts):
+            for attempt in range(tries.most):
                 if attempt:
-                    time.sleep(max(self.first_pause_s * 2 ** (attempt - 1), asked_to_wait_s))
+                    time.sleep(tries.pause_s(attempt, asked_s))
+                headers = {**question.headers, **bearer(self.token, self.keys)}
                 try:
-                    response = client.post(path, content=data, headers={**headers, **self._token()})
+                    response = client.post(question.path, content=question.body(), headers=headers)
                 except httpx.TransportError as error:
-                    problem = type(error).__name__
+                    problem, asked_s = type(error).__name__, 0.0
                     continue
                 if response.status_code not in RETRIED:
-                    return response
-                problem, asked_to_wait_s = f"HTTP {response.status_code}", _retry_after_s(response)
-        raise ServiceError(f"TorchServe gave no answer in {self.attempts} attempts ({problem}); see `thorax status`")
-
-    def _token(self) -> dict[str, str]:
-        return authorization(self.keys, "inference")
+                    return read_answer(response)
+                problem, asked_s = f"HTTP {response.status_code}", retry_after_s(response)
+        raise tries.given_up(problem)
 
 
-def _media_type(data: bytes) -> str:
-    """Name the type by the first bytes; what is none of ours is for the server to refuse."""
-    if data[128:132] == b"DICM":
-        return "application/dicom"
-    return next((kind for magic, kind in MAGIC.items() if data.startswith(magic)), "application/octet-stream")
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AsyncChestXrayClient:
+    """Does as `ChestXrayClient` within an event loop, over connections that it keeps; made by `connect`."""
+
+    client: httpx.AsyncClient = field(repr=False)
+    keys: Path | None = None
+    token: str = field(default="", repr=False)
+    attempts: int = 4
+    first_pause_s: float = 0.25
+
+    @classmethod
+    @asynccontextmanager
+    async def connect(
+        cls, settings: Settings, *, transport: httpx.AsyncBaseTransport | None = None
+    ) -> AsyncIterator["AsyncChestXrayClient"]:
+        """Open connections, and close them in the end.
+
+        Raises:
+            ConfigurationError: no serving address is set.
+        """
+        if not settings.serving_url:
+            raise ConfigurationError("no serving address: run `thorax up`, or set THORAX_SERVING_URL")
+        timeout = settings.http_timeout_s
+        async with httpx.AsyncClient(base_url=settings.serving_url, timeout=timeout, transport=transport) as client:
+            yield cls(client=client, keys=settings.serving_keys, token=settings.serving_token.get_secret_value())
+
+    async def predict(
+        self, image: Path | bytes, *, explain: Explain = "none", request_id: str | None = None, version: str = ""
+    ) -> Answer:
+        """Classify one image; arguments and errors are those of `ChestXrayClient.predict`."""
+        question = Question.about(image, explain=explain, request_id=request_id, version=version, smoke_token="")
+        tries = Attempts(most=self.attempts, first_pause_s=self.first_pause_s)
+        problem, asked_s = "no attempt was made", 0.0
+        for attempt in range(tries.most):
+            if attempt:
+                await asyncio.sleep(tries.pause_s(attempt, asked_s))
+            headers = {**question.headers, **bearer(self.token, self.keys)}
+            try:
+                response = await self.client.post(question.path, content=question.slow_body(), headers=headers)
+            except httpx.TransportError as error:
+                problem, asked_s = type(error).__name__, 0.0
+                continue
+            if response.status_code not in RETRIED:
+                return read_answer(response)
+            problem, asked_s = f"HTTP {response.status_code}", retry_after_s(response)
+        raise tries.given_up(problem)
 
 
-def _retry_after_s(response: httpx.Response) -> float:
-    """Return the seconds that the server asks for, within reason; 0 where it asks for none."""
-    given = response.headers.get("Retry-After", "")
-    return min(float(given), LONGEST_PAUSE_S) if given.isdecimal() else 0.0
-
-
-def _read(shape: Any, response: httpx.Response) -> Any:
-    try:
-        return shape.model_validate_json(response.content)
-    except ValidationError as error:
-        raise ServiceError(f"TorchServe's answer (HTTP {response.status_code}) is not of this API") from error
-
-
-def _refusal(response: httpx.Response) -> Exception:
-    """Tell our own coded refusals from those that TorchServe makes before a request reaches the model."""
-    try:
-        ours = Refusal.model_validate_json(response.content)
-    except ValidationError:
-        return _refusal_of_torchserve(response)
-    return RefusedError(ours.code, ours.detail, status=response.status_code, request_id=ours.request_id)
-
-
-def _refusal_of_torchserve(response: httpx.Response) -> Exception:
-    status, text = response.status_code, response.text
-    if status in (401, 403) or "InvalidKeyException" in text:
-        return AccessDeniedError("the inference token is missing, wrong or expired; see THORAX_SERVING_KEYS")
-    if status == httpx.codes.REQUEST_ENTITY_TOO_LARGE:
-        return RefusedError("image_too_large", "more bytes than the server takes", status=status)
-    if status == httpx.codes.NOT_FOUND:
-        return ServiceError("no chest-xray model is loaded; approve one: `thorax models approve VERSION`")
-    return ServiceError(f"TorchServe answered HTTP {status}; see `thorax logs torchserve`")
+def bearer(token: str, keys: Path | None) -> dict[str, str]:
+    """Return the header with an integration's token, else with the one of TorchServe's key file."""
+    return {"Authorization": f"Bearer {token}"} if token else authorization(keys, "inference")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from imaging.settings import Settings
-from serving.archive import build_archive
+from serving.archive import build_archive, worker_config
 from serving.errors import ModelLoadError
 from serving.packages import fetch_package
 from serving.parties import ModelServer, Versions
@@ -79,7 +79,8 @@ class Keeper:
         package = fetch_package(
             self.registry, packages, version=serving.version, digest=serving.digest, settings=self.settings
         )
-        build_archive(package, version=serving.version, digest=serving.digest, store=self.store)
+        config = worker_config(self.settings.home)
+        build_archive(package, version=serving.version, digest=serving.digest, store=self.store, config=config)
 
     def _unload(self, version: str) -> None:
         """Unload the version; TorchServe unloads a default one only when it is alone."""

@@ -22,7 +22,8 @@ from imaging.settings import Settings
 from serving.archive import MODEL_NAME, WorkerConfig
 from serving.errors import UnauthenticatedError
 from serving.loading import load_reader
-from serving.reader import Case, Reading
+from serving.reader import Case
+from serving.reading import Reading
 from serving.receiving import receive
 from serving.tokens import authorization
 

@@ -19,10 +19,10 @@ from imaging.explain import overlay_png
 from imaging.inference import Prediction, Predictor
 from serving.answer import Answer, Explain, Explanation, ImageFacts, ModelIdentity, Refusal, Triage, Uncertainty
 from serving.decoding.square import DecodedSquare, Encoded
+from serving.meter import Meter, Taken
+from serving.reading import Reading
 from serving.request import Request
 
-TRY_AGAIN = (429, 503)
-RETRY_AFTER_S = "1"
 logger = logging.getLogger(__name__)
 
 
@@ -40,24 +40,6 @@ class Decoder(Protocol):
     def decode(self, images: Sequence[Encoded], size: int) -> list[DecodedSquare | InvalidImageError | ServiceError]:
         """Return the square of each file, or why there is none; never raise."""
         ...
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Reading:
-    """What to send back for one request."""
-
-    status: int
-    body: Answer | Refusal
-
-    @property
-    def text(self) -> str:
-        """The body as JSON."""
-        return self.body.model_dump_json(exclude_none=True)
-
-    @property
-    def headers(self) -> dict[str, str]:
-        """What goes with it beside the content type."""
-        return {"Retry-After": RETRY_AFTER_S} if self.status in TRY_AGAIN else {}
 
 
 @dataclass(kw_only=True, slots=True)
@@ -80,19 +62,27 @@ class Reader:
     identity: ModelIdentity
     spool: Spool
     decoder: Decoder
+    meter: Meter
 
     def read(self, cases: Sequence[Case]) -> list[Reading]:
         """Answer the cases in order; those that already carry an error are only recorded."""
-        started = time.perf_counter()
+        begin = time.perf_counter()
         waiting: dict[Explain, list[tuple[Case, DecodedSquare]]] = {}
         self._decode([case for case in cases if case.error is None])
+        decoded = time.perf_counter()
         for case in cases:
             if case.request is not None and case.picture is not None:
                 waiting.setdefault(case.request.explain, []).append((case, case.picture))
         for method, some in waiting.items():
             self._predict(some, method)
-        latency_ms = (time.perf_counter() - started) * 1000
-        return [self._finish(case, latency_ms) for case in cases]
+        end = time.perf_counter()
+        logged = [self.spool.append(self._row(case, (end - begin) * 1000)) for case in cases]
+        readings = [self._finish(case) for case in cases]
+        taken = Taken(
+            decode=decoded - begin, predict=end - decoded, all=end - begin, rows_not_logged=logged.count(False)
+        )
+        self.meter.measure(readings, taken)
+        return readings
 
     def _decode(self, cases: Sequence[Case]) -> None:
         """Decode the images of these cases at the same time."""
@@ -153,8 +143,7 @@ class Reader:
             explanation=_explanation(image, prediction, method),
         )
 
-    def _finish(self, case: Case, latency_ms: float) -> Reading:
-        self.spool.append(self._row(case, latency_ms))
+    def _finish(self, case: Case) -> Reading:
         if case.answer is not None:
             return Reading(status=200, body=case.answer)
         error = case.error or ServiceError("the request got no answer; try again")

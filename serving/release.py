@@ -17,7 +17,7 @@ from audit import default_folder
 from imaging.errors import ModelPackageError, NotFoundError, ReleaseRefusedError, ServiceError, ThoraxError
 from imaging.registry import Registry, VersionInfo, champion_version
 from imaging.settings import Settings
-from serving.archive import build_archive, keep_only
+from serving.archive import build_archive, keep_only, worker_config
 from serving.client import ChestXrayClient
 from serving.errors import ModelLoadError, SmokeTestError
 from serving.keeping import Keeper
@@ -140,7 +140,8 @@ class Release:
             return self._refuse(pending, f"the registry has no files for it: {error}")
         self.record.once(pending, "release.started", {"digest": digest, "replaces": self._serving_version()})
         self.registry.set_tag(version, "deployment.status", "pending")
-        archive = build_archive(package, version=version, digest=digest, store=self.store)
+        config = worker_config(self.settings.home)
+        archive = build_archive(package, version=version, digest=digest, store=self.store, config=config)
         candidate = Served(version=version, digest=digest, archive=archive.name)
         try:
             self._load(candidate)

@@ -11,6 +11,7 @@ import typer
 
 from thorax.commands import (
     audit,
+    clients,
     data,
     demo,
     evaluate,
@@ -20,6 +21,7 @@ from thorax.commands import (
     pipelines,
     predict,
     recipes,
+    serve,
     stack,
     train,
     tune,
@@ -38,6 +40,8 @@ GROUPS = {
     "recipes": recipes.app,
     "pipelines": pipelines.app,
     "models": models.app,
+    "serve": serve.app,
+    "clients": clients.app,
     "explain": explain.app,
     "monitor": monitor.app,
     "audit": audit.app,

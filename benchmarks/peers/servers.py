@@ -16,8 +16,8 @@ from unittest import mock
 import httpx
 
 from imaging.settings import Settings
-from peers.load import Target
 from serving.archive import MODEL_NAME, WorkerConfig, build_archive
+from serving.load import Target
 from serving.release_gate import ReleaseGate
 from serving.tokens import authorization
 from serving.torchserve import ManagementClient

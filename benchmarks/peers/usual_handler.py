@@ -20,7 +20,7 @@ from torch.nn import functional
 from imaging.data.transforms import to_square_uint8
 from imaging.explain.overlay import COLOURS, STOPS, STRONGEST
 from imaging.models.directory import load_info, load_model
-from imaging.models.layers import last_feature_layer
+from imaging.models.layers import Tail, feature_depth, trunk
 from imaging.models.preprocessing import to_input
 
 
@@ -58,19 +58,13 @@ def read(body: bytes) -> np.ndarray:
 
 
 def grad_cam(model: torch.nn.Module, inputs: torch.Tensor) -> tuple[torch.Tensor, np.ndarray]:
-    """Return the probabilities (classes,) and Grad-CAM (S, S) in [0, 1], by a hook and a whole backward pass."""
-    kept: list[torch.Tensor] = []
-
-    def keep(_layer: torch.nn.Module, _given: Any, features: torch.Tensor) -> None:
-        features.retain_grad()
-        kept.append(features)
-
-    handle = last_feature_layer(model).register_forward_hook(keep)
-    inputs = inputs.clone().requires_grad_()
-    logits = model(inputs)
-    handle.remove()
+    """Return probabilities (classes,) and Grad-CAM (S, S) in [0, 1], by a backward pass through the whole network."""
+    depth = feature_depth(model)
+    features = trunk(model, depth)(inputs.clone().requires_grad_())
+    features.retain_grad()
+    logits = Tail(model, depth)(features)
     logits[0, logits[0].argmax()].backward()
-    features, gradient = kept[0], kept[0].grad
+    gradient = features.grad
     if gradient is None:
         raise RuntimeError("no gradient reached the last feature map")
     weights = gradient.mean((2, 3), keepdim=True)

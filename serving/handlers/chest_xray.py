@@ -13,7 +13,7 @@ from typing import Any
 from imaging.settings import Settings
 from serving.errors import NotReleasedError
 from serving.loading import load_reader
-from serving.reader import Reading
+from serving.reading import Reading
 from serving.receiving import receive
 from serving.release_gate import Released, ReleaseGate, may_answer
 from serving.request import read_smoke_token
@@ -39,6 +39,8 @@ class ChestXrayHandler:
             digest=released["digest"],
             stage=released.get("stage", "champion"),
             device="cpu" if gpu is None else f"cuda:{gpu}",
+            threads=int((context.model_yaml_config or {}).get("handler", {}).get("threads", 0)),
+            metrics=context.metrics,
         )
         self.gate = ReleaseGate.of(settings.home / "release")
 

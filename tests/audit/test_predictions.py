@@ -23,6 +23,34 @@ os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
+FULL = """
+import json, resource, signal, sys
+from pathlib import Path
+from audit.predictions import PredictionSpool
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+_, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+spool = PredictionSpool(Path(sys.argv[1]), most_waiting=30)
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, most))
+taken = [spool.append({"request_id": f"r{index:02}", "scores": {"normal": 0.5}}) for index in range(60)]
+during = {"taken": sum(taken), "waiting": spool.waiting, "lost": spool.lost}
+resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+assert spool.append({"request_id": "last"})
+print(json.dumps(during | {"after": [spool.waiting, spool.lost]}))
+"""
+
+
+def test_rows_that_a_full_disk_does_not_take_wait_for_it_and_what_is_lost_is_counted(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", FULL, str(tmp_path)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True, timeout=60)
+    told = json.loads(done.stdout)
+    assert 10 < told["taken"] < 30
+    assert (told["waiting"], told["lost"]) == (30, 60 - told["taken"] - 30)
+    assert told["after"] == [0, told["lost"]]
+    kept = [row["request_id"] for row in read_spool(tmp_path)]
+    assert kept == [*(f"r{index:02}" for index in range(told["taken"] + 30)), "last"]
+
+
 def test_rows_are_read_back_once_each(tmp_path: Path) -> None:
     first, second = PredictionSpool(tmp_path), PredictionSpool(tmp_path)
     for name in ("a", "b", "a"):

@@ -1,11 +1,16 @@
 """The edge in front of a real TorchServe, started by `up`: what it lets through, what it refuses, what is logged."""
 
+import json
 import os
+import re
 import signal
 import socket
 import stat
+import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import grpc
@@ -15,13 +20,14 @@ import pytest
 
 from monitoring.prediction_log import collect, read_log
 from serving.client import ChestXrayClient
-from serving.errors import RefusedError
+from serving.errors import AccessDeniedError, RefusedError
 from serving.tokens import authorization
 from serving.torchserve import ManagementClient
 from tests.e2e.torchserve_stand import Stand
 from tests.serving.factories import MemoryRegistry, dicom, write_package
 from thorax import stack
 from thorax.stack import processes
+from thorax.stack.clients import Clients
 from thorax.stack.places import Places, load_ports
 from thorax.stack.servers import SERVERS
 from thorax.stack.torchserve_server import LARGEST_BODY, inference_socket
@@ -126,11 +132,12 @@ def test_every_request_has_one_row_whoever_answered_it(stand, new_rows):
     declared = ask(stand, "POST", PATH, content=bytes(large), headers=token)
     chunked = ask(stand, "POST", PATH, content=pieces(large), headers=token)
     assert [(one.status_code, one.json()["code"]) for one in (declared, chunked)] == [(413, "image_too_large")] * 2
-    assert refused(stand, dicom(), token=False) is grpc.StatusCode.PERMISSION_DENIED
+    assert refused(stand, dicom(), token=False) is grpc.StatusCode.UNAUTHENTICATED
     assert b'"probabilities"' in call(stand, dicom(), token=True)
     assert b'"malformed_image"' in call(stand, b"\x89PNG\r\n\x1a\n", token=True)
     stranger = ask(stand, "POST", PATH, content=dicom())
-    assert (stranger.status_code, stranger.json()["type"]) == (400, "InvalidKeyException")
+    assert (stranger.status_code, stranger.json()["code"]) == (401, "unauthenticated")
+    assert stranger.headers["WWW-Authenticate"] == "Bearer"
     deleted = ask(stand, "DELETE", PATH, headers=token)
     assert (deleted.status_code, deleted.json()["code"], deleted.headers["Allow"]) == (
         405,
@@ -139,7 +146,7 @@ def test_every_request_has_one_row_whoever_answered_it(stand, new_rows):
     )
     assert ask(stand, "GET", "/ping", headers=token).status_code == 200
     assert ask(stand, "GET", "/favicon.ico").json()["code"] == "not_found"
-    refusals = ["malformed_image", "edge_405", "edge_413", "edge_413", "grpc_permission_denied", "torchserve_400"]
+    refusals = ["malformed_image", "edge_405", "edge_413", "edge_413", "edge_401", "grpc_unauthenticated"]
     expected = ["answered", "answered", *refusals]
     assert new_rows(len(expected)) == sorted(expected)
 
@@ -180,8 +187,8 @@ def test_a_grpc_call_around_the_edge_is_refused_and_logged_too(stand, new_rows):
     assert refused(stand, dicom(), token=False, method="Doe", around=True) is grpc.StatusCode.UNIMPLEMENTED
     assert refused(stand, bytes(LARGEST_BODY + 2**20), token=True, around=True) is grpc.StatusCode.CANCELLED
     assert b'"probabilities"' in call(stand, dicom(), token=True, around=True)
-    assert refused(stand, dicom(), token=False) is denied
-    expected = ["answered", *["grpc_permission_denied"] * 3, "grpc_resource_exhausted"]
+    assert refused(stand, dicom(), token=False) is grpc.StatusCode.UNAUTHENTICATED
+    expected = ["answered", *["grpc_permission_denied"] * 2, "grpc_resource_exhausted", "grpc_unauthenticated"]
     assert new_rows(len(expected)) == expected
     written = b"".join(path.read_bytes() for path in (stand.home / "torchserve" / "logs").glob("grpc_log*"))
     assert written.count(b"\n") >= 4
@@ -192,9 +199,86 @@ def test_a_grpc_call_around_the_edge_is_refused_and_logged_too(stand, new_rows):
 def test_a_body_that_never_comes_to_its_end_is_in_the_log(stand, new_rows):
     host, _, port = stand.url.removeprefix("http://").partition(":")
     with socket.create_connection((host, int(port)), timeout=10) as line:
-        line.sendall(f"POST {PATH} HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nhalf".encode())
+        known = f"Authorization: {bearer(stand)['Authorization']}\r\n"
+        line.sendall(f"POST {PATH} HTTP/1.1\r\nHost: x\r\n{known}Content-Length: 1000\r\n\r\nhalf".encode())
     expected = ["edge_400"]
     assert new_rows(len(expected)) == expected
+
+
+def test_an_integration_is_answered_by_its_token_until_that_is_taken(stand, new_rows):
+    clients = Clients(Places.of(stand.home))
+    first = clients.add("pacs-main")
+    client = replace(stand.client, keys=None, token=first, attempts=1)
+    assert client.predict(dicom()).model.version == "1"
+    second = clients.rotate("pacs-main")
+    assert replace(client, token=second).predict(dicom()).probabilities
+    assert client.predict(dicom()).probabilities
+    assert clients.retire("pacs-main") == 1
+    assert replace(client, token=second).predict(dicom()).probabilities
+    for token in (first, first.upper(), f"{first[:-1]}x", "pacs-main.", "pacs-main", "../key_file.json", "."):
+        with pytest.raises(AccessDeniedError):
+            replace(client, token=token).predict(dicom())
+    clients.revoke("pacs-main")
+    with pytest.raises(AccessDeniedError):
+        replace(client, token=second).predict(dicom())
+    expected = [*["answered"] * 4, *["edge_401"] * 8]
+    assert new_rows(len(expected)) == expected
+    written = b"".join(path.read_bytes() for path in [*(stand.home / "edge" / "logs").iterdir(), log_of(stand)])
+    assert b'"client":"pacs-main"' in written
+    assert first.encode() not in written
+    record = "".join(path.read_text(errors="replace") for path in (stand.home / "audit").rglob("*") if path.is_file())
+    assert first not in record
+
+
+def test_more_than_the_queue_holds_is_told_to_come_back_and_nothing_is_lost(stand, new_rows):
+    image, callers = dicom(), 250
+    barrier = threading.Barrier(callers)
+
+    def call_at_once(_number: int) -> httpx.Response:
+        barrier.wait(60)
+        return ask(stand, "POST", PATH, content=image, headers={**bearer(stand), "X-Thorax-Explain": "grad-cam"})
+
+    with ThreadPoolExecutor(callers) as pool:
+        answers = list(pool.map(call_at_once, range(callers)))
+    busy = [answer for answer in answers if answer.status_code != 200]
+    assert {answer.status_code for answer in busy} == {503}
+    assert all(int(answer.headers["Retry-After"]) > 0 for answer in busy)
+    assert 0 < len(busy) < callers
+    expected = sorted([*["answered"] * (callers - len(busy)), *["torchserve_503"] * len(busy)])
+    assert new_rows(callers) == expected
+    assert stand.client.predict(image).probabilities
+
+
+def test_prometheus_finds_the_requests_by_outcome_and_their_times(stand, new_rows):
+    def figures() -> dict[str, float]:
+        lines = httpx.get(
+            json.loads((stand.home / "stack.json").read_text())["torchserve"]["metrics"] + "/metrics"
+        ).text
+        found = {}
+        for line in lines.splitlines():
+            name, _, value = line.rpartition(" ")
+            if name.startswith("thorax_"):
+                found[re.sub(r',?[Hh]ostname="[^"]*"', "", name).replace(",}", "}")] = float(value)
+        return found
+
+    stand.client.predict(dicom(), request_id="case-77")
+    before = figures()
+    stand.client.predict(dicom())
+    ask(stand, "POST", PATH, content=b"no image", headers=bearer(stand))
+    deadline = time.monotonic() + 10
+    ok, refused = (f'thorax_requests_total{{code="{code}",version="1"}}' for code in ("ok", "unsupported_media_type"))
+    while figures().get(ok, 0) < before[ok] + 1 and time.monotonic() < deadline:
+        time.sleep(0.2)
+    after = figures()
+    assert after[ok] == before[ok] + 1
+    assert after[refused] == before.get(refused, 0) + 1
+    assert (
+        after['thorax_seconds_count{part="decode",version="1"}']
+        == before['thorax_seconds_count{part="decode",version="1"}'] + 2
+    )
+    assert any(name.startswith("thorax_score_bucket") for name in after)
+    assert "case-77" not in str(after)
+    assert len(new_rows(3)) == 3
 
 
 def test_nothing_of_a_client_is_written_down_but_what_it_asked_for(stand, new_rows):
@@ -234,7 +318,7 @@ def test_a_torchserve_that_is_away_is_told_in_code_and_logged(stand, new_rows):
     assert int(answer.headers["Retry-After"]) > 0
     assert refused(stand, dicom(), token=True) is grpc.StatusCode.UNAVAILABLE
     stack.up(stand.home, servers=BEHIND)
-    assert next(one for one in stack.status(stand.home) if one.name == "edge").pid == edge.pid
+    assert next(one for one in stack.status(stand.home) if one.name == "edge").pid != edge.pid  # for the new token
     assert stand.client.predict(dicom()).model.version == "1"
     by_up = ["torchserve_400"]  # it sees that a stranger is refused
     expected = ["answered", "edge_502", "grpc_unavailable", *by_up]

@@ -4,6 +4,7 @@ import io
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import torch
@@ -139,12 +140,27 @@ def write_light_package(directory: Path, *, seed: int = 0) -> str:
     return package_digest(directory)
 
 
+class MetricsCache:
+    """TorchServe's metrics of a worker, kept instead of printed."""
+
+    def __init__(self) -> None:
+        self.kept: list[tuple[str, float, list[str]]] = []
+
+    def get_metric(self, name: str, _kind: object) -> SimpleNamespace:
+        def keep(value: float, dimensions: list[str]) -> None:
+            self.kept.append((name, value, dimensions))
+
+        return SimpleNamespace(add_or_update=keep)
+
+
 class Context:
     """What TorchServe gives a handler, for one batch."""
 
     def __init__(self, model_dir: Path, manifest: dict) -> None:
         self.manifest = manifest
         self.system_properties = {"model_dir": str(model_dir), "gpu_id": None}
+        self.metrics = MetricsCache()
+        self.model_yaml_config: dict = {}
         self.headers: list[dict] = []
         self.statuses: dict[int, int] = {}
         self.response_headers: dict[int, dict[str, str]] = {}

@@ -1,12 +1,16 @@
 """The two HTTP clients, against answers that TorchServe 0.12 was seen to give."""
 
+import asyncio
 import json
+from dataclasses import replace
+from pathlib import Path
 
 import httpx
 import pytest
 
-from imaging.errors import ServiceError
-from serving.client import ChestXrayClient
+from imaging.errors import ConfigurationError, ServiceError
+from imaging.settings import Settings
+from serving.client import AsyncChestXrayClient, ChestXrayClient
 from serving.errors import AccessDeniedError, ModelLoadError, RefusedError
 from serving.torchserve import ManagementClient
 
@@ -109,6 +113,70 @@ def test_torchserves_own_refusals_are_told_apart(answer, error, code):
 def test_without_a_key_file_torchserve_is_not_up(tmp_path):
     with pytest.raises(ServiceError, match="token"):
         client((200, ANSWER), keys=tmp_path / "none.json").predict(b"dicom")
+
+
+def test_an_integrations_token_goes_before_the_key_file(tmp_path):
+    asked = client((200, ANSWER), keys=tmp_path / "none.json", token="pacs-main.secret")
+    asked.predict(b"dicom")
+    assert asked.transport.asked[0].headers["Authorization"] == "Bearer pacs-main.secret"
+    assert "secret" not in repr(asked)
+
+
+def test_a_file_is_sent_in_pieces_with_its_length_and_again_from_its_beginning(tmp_path):
+    path = tmp_path / "large.dcm"
+    path.write_bytes(bytes(128) + b"DICM" + bytes(3 * 2**20))
+    asked = client((503, b""), (200, ANSWER))
+    asked.predict(path)
+    first, second = asked.transport.asked
+    assert first.headers["Content-Length"] == second.headers["Content-Length"] == str(path.stat().st_size)
+    assert "Transfer-Encoding" not in first.headers
+    assert first.content == second.content == path.read_bytes()
+    assert first.headers["Content-Type"] == "application/dicom"
+
+
+class SlowWire(httpx.AsyncBaseTransport):
+    """`Wire` for clients that do not wait."""
+
+    def __init__(self, *answers: tuple[int, object] | Exception) -> None:
+        self.wire = Wire(*answers)
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        await request.aread()
+        return self.wire.handle_request(request)
+
+
+def ask_without_waiting(image: Path | bytes, *answers: tuple[int, object] | Exception, count: int = 1):
+    """Ask `count` times at once; return the answers or errors, and what was sent."""
+    wire = SlowWire(*answers)
+
+    async def ask() -> list:
+        settings = Settings(serving_url="http://serving", serving_token="pacs-main.secret")
+        async with AsyncChestXrayClient.connect(settings, transport=wire) as connected:
+            quick = replace(connected, first_pause_s=0.0)
+            return await asyncio.gather(*(quick.predict(image) for _ in range(count)), return_exceptions=True)
+
+    return asyncio.run(ask()), wire.wire.asked
+
+
+def test_a_client_that_does_not_wait_gets_the_same_answers_and_errors(tmp_path):
+    path = tmp_path / "large.png"
+    path.write_bytes(b"\x89PNG" + bytes(2 * 2**20))
+    answers, asked = ask_without_waiting(path, (503, b""), httpx.ConnectError("away"), (200, ANSWER), count=3)
+    assert [answer.prediction for answer in answers] == ["normal"] * 3
+    assert len(asked) == 5
+    assert all(request.content == path.read_bytes() for request in asked)
+    assert {request.headers["Authorization"] for request in asked} == {"Bearer pacs-main.secret"}
+    (refused,), _ = ask_without_waiting(b"x", (422, {"code": "image_quality", "detail": "d", "request_id": "r"}))
+    assert (type(refused), refused.code) == (RefusedError, "image_quality")
+    (revoked,), _ = ask_without_waiting(b"x", (401, {"code": "unauthenticated", "detail": "d", "request_id": "r"}))
+    assert type(revoked) is AccessDeniedError
+    (away,), asked = ask_without_waiting(b"x", httpx.ReadTimeout("late"))
+    assert (type(away), len(asked)) == (ServiceError, 4)
+
+
+def test_a_client_without_an_address_says_what_to_do():
+    with pytest.raises(ConfigurationError, match="thorax up"):
+        ChestXrayClient.from_settings(Settings())
 
 
 def described(version: str, *, ready: bool) -> dict:

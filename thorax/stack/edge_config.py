@@ -8,15 +8,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from imaging.settings import Settings
+from thorax.stack.edge_tls import tls_lines
 from thorax.stack.places import LOOPBACK
 from thorax.stack.site import Site
-from thorax.stack.torchserve_server import ANSWER_WITHIN_S, LARGEST_BODY, inference_socket
+from thorax.stack.torchserve_server import ANSWER_WITHIN_S, LARGEST_BODY, bearer, inference_socket
 
 TEMPLATE = Path(__file__).with_name("nginx.conf.in")
 TEMPORARY = ("body", "proxy", "fastcgi", "uwsgi", "scgi")
 """nginx makes all of them at its start, also those of what it is not used for."""
 GRPC_FROM = "127.0.0.2"
 """The loopback address that gRPC calls leave the edge from; `log4j2.xml` knows it."""
+BURST_S = 2
+"""For how many seconds a client may send at once what its rate allows in that time."""
+TOKEN = re.compile(r"[A-Za-z0-9_.-]{8,128}")
 LONGER_THAN_TORCHSERVE_S = 30
 RETRY_AFTER_S = 2
 
@@ -34,6 +39,7 @@ ROUTES = {
     r"^/v2/": "/v2/*",
     r"^/ping(?:\?|$)": "/ping",
     r"^/api-description(?:\?|$)": "/api-description",
+    r"^/openapi\.json(?:\?|$)": "/openapi.json",
 }
 """How the log names what was asked for: the first that fits. A path may hold anything; these names nothing of it."""
 
@@ -55,6 +61,7 @@ TOO_LARGE_OR_AWAY = f"TorchServe broke the call off: it has more than {LARGEST_M
 """TorchServe resets a call by the length that its message announces, before the edge has seen so many bytes."""
 REFUSALS = {
     400: Refusal("bad_request", "this is no HTTP request, or its body did not arrive", 3),
+    401: Refusal("unauthenticated", "send the token of a client that is known here: thorax clients add", 16),
     404: Refusal(
         "not_found", "there is no such path; POST an image to /predictions/chest-xray", 12, "there is no such call"
     ),
@@ -62,22 +69,24 @@ REFUSALS = {
     411: Refusal("length_required", "a body needs a Content-Length or chunked coding", 3),
     413: Refusal("image_too_large", f"a request body has at most {LARGEST_MIB} MiB", 8),
     414: Refusal("bad_request", "the address is too long", 3),
+    429: Refusal("too_many_requests", "more requests than this client may send; try again", 8),
     500: Refusal("service_error", "the edge failed; see `thorax logs edge`", 13),
     501: Refusal("bad_request", "this transfer coding is not known here", 12),
     502: Refusal("service_unavailable", "TorchServe does not answer; try again", 14, TOO_LARGE_OR_AWAY),
     503: Refusal("service_unavailable", "the edge is busy; try again", 14),
     504: Refusal("service_timeout", "TorchServe took too long; try again", 4),
 }
-ALSO = {400: (494, 495, 496, 497, 505)}
-"""nginx's own statuses of bad requests, and that of an unknown version of HTTP."""
-BEFORE_A_PATH = (400, 414)
+ALSO = {400: (494, 497, 505), 401: (495, 496)}
+"""nginx's own statuses of bad requests, of client certificates, and that of an unknown version of HTTP."""
+BEFORE_A_PATH = (400, 401, 414)
 """What nginx may say before it has read a path; a named location would need one."""
-TRY_AGAIN = (502, 503, 504)
+TRY_AGAIN = (429, 502, 503, 504)
 
 
 def render(site: Site) -> str:
     """Return the configuration of this stack's nginx; every path and address in it is the stack's own."""
-    folder = site.places.edge
+    folder, settings = site.places.edge, Settings()
+    token = inference_token(site)
     values = {
         "USER": f"user {pwd.getpwuid(0).pw_name};" if os.geteuid() == 0 else "",
         "ROOT": quoted(f"{folder}/nothing").replace("$", "${dollar}"),
@@ -85,8 +94,15 @@ def render(site: Site) -> str:
         "LOCK": quoted(f"{folder}/nginx.lock"),
         **{f"TEMPORARY_{kind.upper()}": quoted(f"{folder}/bodies/{kind}") for kind in TEMPORARY},
         "LARGEST_BODY": str(LARGEST_BODY),
+        "OPENAPI": quoted(f"{folder}/openapi.json").replace("$", "${dollar}"),
         "ROUTES": "\n".join(f'        "~{pattern}" "{name}";' for pattern, name in ROUTES.items()),
         "SOCKET": quoted(f"unix:{inference_socket(site.places)}"),
+        "OWN_TOKEN": f'        "~^Bearer {re.escape(token)}$" 1;' if token else "",
+        "UPSTREAM_TOKEN": f"Bearer {token}" if token else "",
+        "KNOWN": _known(site.places.clients, settings),
+        "CLIENT_RATE": str(settings.client_rate),
+        "TLS": "\n".join(f"        {line}" for line in tls_lines(settings)),
+        "RETRY_AFTER_S": str(RETRY_AFTER_S),
         "GRPC_FROM": GRPC_FROM,
         "GRPC_UPSTREAM": f"{LOOPBACK}:{site.ports['grpc_upstream']}",
         "HTTP": f"{LOOPBACK}:{site.ports['inference']}",
@@ -100,9 +116,34 @@ def render(site: Site) -> str:
     return re.sub(r"@([A-Z_]+)@", lambda found: values[found[1]], text)
 
 
+def inference_token(site: Site) -> str:
+    """Return TorchServe's own token as it wrote it at its last start; empty where it is not up."""
+    token = bearer(site.places, "inference").get("Authorization", "").removeprefix("Bearer ")
+    return token if TOKEN.fullmatch(token) else ""
+
+
 def quoted(text: str) -> str:
     """Return `text` as one word of nginx's language."""
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _known(clients: Path, settings: Settings) -> str:
+    """Return what lets a caller through: TorchServe's own token, or one of a client's, within that client's limits."""
+    known = quoted(f"{clients}/").replace("$", "${dollar}")[:-1] + '$edge_token"'
+    lines = (
+        'set $edge_who "";',
+        "set $edge_known $edge_own;",
+        f"if (-f {known}) {{",
+        "    set $edge_known 1;",
+        "    set $edge_who $edge_client;",
+        "}",
+        "if ($edge_known = 0) {",
+        "    return 401;",
+        "}",
+        f"limit_req zone=client_rate burst={BURST_S * settings.client_rate} nodelay;",
+        f"limit_conn client_calls {settings.client_calls};",
+    )
+    return "\n".join(f"            {line}" for line in lines)
 
 
 def _refusals(body: Callable[[int, Refusal], list[str]]) -> str:
@@ -110,7 +151,12 @@ def _refusals(body: Callable[[int, Refusal], list[str]]) -> str:
     for status, refusal in REFUSALS.items():
         listed = " ".join(str(one) for one in (status, *ALSO.get(status, ())))
         if status in BEFORE_A_PATH:
-            lines += [f"error_page {listed} /refuse/{status};", f"location = /refuse/{status} {{", "    internal;"]
+            as_such = "=401 " if status == 401 else ""  # nginx would say 400 of a client's certificate
+            lines += [
+                f"error_page {listed} {as_such}/refuse/{status};",
+                f"location = /refuse/{status} {{",
+                "    internal;",
+            ]
         else:
             lines += [f"error_page {listed} @refuse_{status};", f"location @refuse_{status} {{"]
         lines += [*(f"    {line}" for line in body(status, refusal)), "}"]
@@ -120,6 +166,7 @@ def _refusals(body: Callable[[int, Refusal], list[str]]) -> str:
 def _over_http(status: int, refusal: Refusal) -> list[str]:
     answer = json.dumps({"code": refusal.code, "detail": refusal.detail, "request_id": "edge-$request_id"})
     headers = [f"add_header Retry-After {RETRY_AFTER_S} always;"] if status in TRY_AGAIN else []
+    headers += ["add_header WWW-Authenticate Bearer always;"] if status == 401 else []
     headers += ["add_header Allow 'GET, POST, OPTIONS' always;"] if status == 405 else []
     return [*headers, f"return {status} '{answer}';"]
 

@@ -9,8 +9,10 @@ import shutil
 
 from imaging.atomic import write_text
 from imaging.errors import ServiceError
+from serving.openapi import openapi_json
 from thorax.stack.edge_config import render
 from thorax.stack.site import Site, ask
+from thorax.stack.torchserve_server import bearer
 
 PACKAGE = "nginx-light"
 
@@ -42,8 +44,9 @@ def prepare(site: Site) -> None:
     """Write the configuration; remove the bodies that a kill left."""
     folder = site.places.edge
     shutil.rmtree(folder / "bodies", ignore_errors=True)
-    for place in (folder, folder / "logs", folder / "bodies", folder / "nothing"):
+    for place in (folder, folder / "logs", folder / "bodies", folder / "nothing", site.places.clients):
         place.mkdir(parents=True, exist_ok=True, mode=0o700)
+    write_text(folder / "openapi.json", openapi_json())
     write_text(folder / "nginx.conf", render(site), mode=0o600)
 
 
@@ -54,11 +57,14 @@ def is_ready(site: Site) -> bool:
 
 
 def set_up(site: Site) -> None:
-    """See that a caller without a token is refused through the edge, too.
+    """See that a caller without a token is refused, and that TorchServe is reached with its own.
 
     Raises:
-        ServiceError: it was answered, or TorchServe was not reached.
+        ServiceError: one of them is not so.
     """
-    answer = ask("GET", f"{site.addresses.inference}/ping")
-    if answer is None or answer.is_success or "InvalidKeyException" not in answer.text:
-        raise ServiceError("TorchServe behind the edge does not refuse a call without a token; see `thorax logs edge`")
+    url = f"{site.addresses.inference}/ping"
+    stranger, own = ask("GET", url), ask("GET", url, headers=bearer(site.places, "inference"))
+    if stranger is None or stranger.status_code != 401:
+        raise ServiceError("the edge does not refuse a call without a token; it must not run so")
+    if own is None or not own.is_success:
+        raise ServiceError("TorchServe does not answer behind the edge; see `thorax logs edge`")

@@ -82,6 +82,11 @@ class Places:
         return self.home / "edge"
 
     @property
+    def clients(self) -> Path:
+        """The integrations' tokens: an empty file each, of that name."""
+        return self.edge / "clients"
+
+    @property
     def torchserve(self) -> Path:
         """TorchServe's configuration, model store and key file."""
         return self.home / "torchserve"

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from imaging.errors import ServiceError
 from imaging.threads import SPIN_VARIABLES
+from thorax.stack.metrics import metrics_yaml
 from thorax.stack.places import LOOPBACK, Places
 from thorax.stack.site import TELEMETRY_OFF, Site, ask
 
@@ -132,6 +133,7 @@ def config(site: Site) -> str:
             f"default_response_timeout={ANSWER_WITHIN_S}",
             "default_workers_per_model=1",
             "metrics_mode=prometheus",
+            f"metrics_config={site.places.torchserve / 'metrics.yaml'}",
             "disable_system_metrics=true",
             "",
         )
@@ -164,6 +166,7 @@ def prepare(site: Site) -> None:
     places.key_file.unlink(missing_ok=True)
     archive = serving_archive(places)
     load = f"load_models={archive}\n" if archive else ""
+    (places.torchserve / "metrics.yaml").write_text(metrics_yaml(), encoding="utf-8")
     (places.torchserve / "config.properties").write_text(config(site) + load, encoding="utf-8")
 
 

@@ -1,21 +1,30 @@
 """A real nginx as `up` starts it, with nothing behind it."""
 
+import ipaddress
 import json
 import os
 import signal
 import socket
+import ssl
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
 import psutil
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
+from imaging.errors import ConfigurationError
 from monitoring.edge_log import parse_edge_log
+from serving.openapi import openapi
 from thorax import stack
 from thorax.stack import processes
+from thorax.stack.clients import Clients
 from thorax.stack.places import DEFAULT_PORTS, Places, load_ports, save_ports
 from thorax.stack.servers import SERVERS, nothing
 
@@ -42,14 +51,22 @@ def place(home) -> Iterator[Path]:
 
 def test_it_answers_in_code_and_writes_into_its_home_alone(place):
     at = stack.up(place, servers=ALONE).inference
-    answers = [httpx.get(f"{at}/x"), httpx.post(f"{at}/predictions/chest-xray", content=bytes(2 * 2**20))]
+    known = {"Authorization": f"Bearer {Clients(Places.of(place)).add('pacs')}"}
+    url = f"{at}/predictions/chest-xray"
+    answers = [httpx.get(f"{at}/x"), httpx.post(url, content=bytes(2 * 2**20), headers=known)]
     answers.append(httpx.put(f"{at}/predictions/chest-xray/7", content=b""))
+    answers.append(httpx.post(url, content=bytes(2 * 2**20)))
     codes = [(answer.status_code, answer.json()["code"]) for answer in answers]
-    assert codes == [(404, "not_found"), (502, "service_unavailable"), (405, "method_not_allowed")]
+    assert codes == [
+        (404, "not_found"),
+        (502, "service_unavailable"),
+        (405, "method_not_allowed"),
+        (401, "unauthenticated"),
+    ]
     assert all(answer.headers["Server"] == "nginx" for answer in answers)
     log = place / "edge" / "logs" / f"requests-{datetime.now(UTC).date()}.jsonl"
     rows = list(parse_edge_log(log.read_bytes()))
-    assert [row["refusal_code"] for row in rows] == ["edge_502", "edge_405"]
+    assert [row["refusal_code"] for row in rows] == ["edge_502", "edge_405", "edge_401"]
     assert [row["request_id"] for row in rows] == [answer.json()["request_id"] for answer in answers[1:]]
     assert abs(datetime.fromisoformat(rows[0]["time"]).timestamp() - datetime.now(UTC).timestamp()) < 60
     files = {item.path for item in running(place).open_files()}
@@ -80,6 +97,98 @@ def test_what_is_hardly_http_is_refused_in_code(place, sent, status):
             answer += piece
     assert answer.startswith(b"HTTP/1.1 %d " % status)
     assert json.loads(answer.partition(b"\r\n\r\n")[2])["request_id"].startswith("edge-")
+
+
+def test_it_serves_the_description_of_the_endpoint_to_everybody(place):
+    answer = httpx.get(f"{stack.up(place, servers=ALONE).inference}/openapi.json")
+    assert (answer.status_code, answer.headers["Content-Type"]) == (200, "application/json")
+    assert answer.json() == openapi()
+
+
+def test_a_client_that_asks_too_often_is_told_to_wait_and_its_neighbour_is_not(place, monkeypatch):
+    monkeypatch.setenv("THORAX_CLIENT_RATE", "2")
+    url = f"{stack.up(place, servers=ALONE).inference}/ping"
+    clients = Clients(Places.of(place))
+    greedy, modest = ({"Authorization": f"Bearer {clients.add(name)}"} for name in ("greedy", "modest"))
+    statuses = [httpx.get(url, headers=greedy) for _ in range(12)]
+    assert {answer.status_code for answer in statuses[:5]} == {502}  # let through, to nobody
+    late = statuses[-1]
+    assert (late.status_code, late.json()["code"]) == (429, "too_many_requests")
+    assert int(late.headers["Retry-After"]) > 0
+    assert httpx.get(url, headers=modest).status_code == 502
+
+
+def test_other_machines_are_answered_over_tls_where_they_show_a_certificate_of_the_authority(
+    place, tmp_path, monkeypatch
+):
+    made = write_certificates(tmp_path / "a tls; {folder}")
+    (port,) = free_ports(1)
+    monkeypatch.setenv("THORAX_EDGE_LISTEN", f"127.0.0.1:{port}")
+    monkeypatch.setenv("THORAX_EDGE_CERTIFICATE", str(made / "server.pem"))
+    monkeypatch.setenv("THORAX_EDGE_KEY", str(made / "server.key"))
+    monkeypatch.setenv("THORAX_EDGE_CLIENT_AUTHORITY", str(made / "authority.pem"))
+    plain = stack.up(place, servers=ALONE).inference
+    known = {"Authorization": f"Bearer {Clients(Places.of(place)).add('pacs')}"}
+    trusted = ssl.create_default_context(cafile=str(made / "authority.pem"))
+    url = f"https://127.0.0.1:{port}/predictions/chest-xray"
+    stranger = httpx.post(url, content=b"x", headers=known, verify=trusted)
+    assert (stranger.status_code, stranger.json()["code"]) == (401, "unauthenticated")
+    other = write_certificates(tmp_path / "other")
+    trusted.load_cert_chain(other / "client.pem", other / "client.key")
+    assert httpx.post(url, content=b"x", headers=known, verify=trusted).status_code == 401
+    trusted = ssl.create_default_context(cafile=str(made / "authority.pem"))
+    trusted.load_cert_chain(made / "client.pem", made / "client.key")
+    assert httpx.post(url, content=b"x", headers=known, verify=trusted).status_code == 502  # let through, to nobody
+    assert httpx.post(url, content=b"x", verify=trusted).status_code == 401
+    assert httpx.post(f"{plain}/predictions/chest-xray", content=b"x", headers=known).status_code == 502
+
+
+def test_an_address_without_its_certificates_is_refused_with_what_is_missing(place, monkeypatch):
+    monkeypatch.setenv("THORAX_EDGE_LISTEN", "0.0.0.0:8443")
+    with pytest.raises(ConfigurationError, match="THORAX_EDGE_CERTIFICATE"):
+        stack.up(place, servers=ALONE)
+    monkeypatch.setenv("THORAX_EDGE_LISTEN", "8443 ssl; server {")
+    with pytest.raises(ConfigurationError, match="IP address and a port"):
+        stack.up(place, servers=ALONE)
+
+
+def write_certificates(folder: Path) -> Path:
+    """Write an authority and, signed by it, a server's and a client's certificate with their keys."""
+    folder.mkdir()
+    authority_key = ec.generate_private_key(ec.SECP256R1())
+    authority = certificate("authority", authority_key, "authority", authority_key, is_authority=True)
+    (folder / "authority.pem").write_bytes(authority.public_bytes(serialization.Encoding.PEM))
+    for name in ("server", "client"):
+        key = ec.generate_private_key(ec.SECP256R1())
+        made = certificate(name, key, "authority", authority_key)
+        (folder / f"{name}.pem").write_bytes(made.public_bytes(serialization.Encoding.PEM))
+        (folder / f"{name}.key").write_bytes(
+            key.private_bytes(
+                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+            )
+        )
+    return folder
+
+
+def certificate(name: str, key, issuer: str, issuer_key, *, is_authority: bool = False) -> x509.Certificate:
+    def called(text: str) -> x509.Name:
+        return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
+
+    now = datetime.now(UTC)
+    return (
+        x509.CertificateBuilder()
+        .subject_name(called(name))
+        .issuer_name(called(issuer))
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(minutes=1))
+        .not_valid_after(now + timedelta(hours=1))
+        .add_extension(x509.BasicConstraints(ca=is_authority, path_length=None), critical=True)
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()), critical=False)
+        .sign(issuer_key, hashes.SHA256())
+    )
 
 
 def test_up_again_leaves_it_alone_and_a_killed_one_is_started_again_without_the_bodies_it_held(place):

@@ -6,6 +6,8 @@ import time
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
+from imaging.errors import ServiceError
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Target:
@@ -36,7 +38,7 @@ def ask(target: Target, body: bytes, *, callers: int, requests: int) -> Measured
     """Send `requests` requests from `callers` threads, each with one connection that it keeps.
 
     Raises:
-        RuntimeError: an answer was not 200.
+        ServiceError: an answer was not 200, or none came.
     """
     left, lock, seconds, problems = [requests], threading.Lock(), [], []
 
@@ -64,7 +66,7 @@ def ask(target: Target, body: bytes, *, callers: int, requests: int) -> Measured
     for thread in threads:
         thread.join()
     if problems:
-        raise RuntimeError(f"{target.url} answered {problems[0]}")
+        raise ServiceError(f"{target.url} answered {problems[0]}")
     return Measured(rate=requests / (time.perf_counter() - begin), seconds=tuple(sorted(seconds)))
 
 
