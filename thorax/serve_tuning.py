@@ -130,14 +130,14 @@ def _try(
     ReleaseGate.of(places.home / "release").admit(version, digest)
     server.register(archive.name)
     server.wait_until_ready(version)
-    ask(target, image, callers=callers, requests=WARM_UP * callers)
-    runs = [ask(target, image, callers=callers, requests=requests) for _ in range(ROUNDS)]
-    best = max(runs, key=lambda run: run.rate)
     if version != "1":
         server.set_default(version)
     for loaded in server.loaded():
         if loaded != version:
             server.unregister(loaded)
+    ask(target, image, callers=callers, requests=WARM_UP * callers)
+    runs = [ask(target, image, callers=callers, requests=requests) for _ in range(ROUNDS)]
+    best = max(runs, key=lambda run: run.rate)
     return Tried(config=config, answers_per_s=best.rate, p99_s=best.quantile(0.99))
 
 

@@ -21,7 +21,7 @@ class Tokens(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Return tokens, the class token first."""
         patches = self.patches(images).flatten(2).transpose(1, 2)
-        tokens = torch.cat([self.class_token.expand(len(images), -1, -1), patches], dim=1)
+        tokens = torch.cat([self.class_token.expand(images.shape[0], -1, -1), patches], dim=1)
         return self.dropout(tokens + self.positions)
 
 
