@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import torch
 from peers.material import SIZE, as_dicom, as_png, write_package
@@ -38,6 +39,7 @@ CALLERS = {1: 8, 8: 32, 32: 64}
 BATCH = 4
 RAW_BATCHES = 6
 EXPLAINED = 6
+LARGEST_DIFFERENCE = 1e-5
 progress = Console(stderr=True)
 Row = dict[str, Any]
 
@@ -49,6 +51,8 @@ class Results:
     runs: dict[tuple[str, str, int], list[Measured]] = field(default_factory=dict)
     raw: dict[str, list[float]] = field(default_factory=dict)
     explained: dict[str, list[float]] = field(default_factory=dict)
+    differences: dict[str, float] = field(default_factory=dict)
+    """Between our probabilities and the usual server's, largest, by image."""
 
     def rate(self, server: str, image: str, callers: int) -> float:
         """Return the median of the rates in answers a second."""
@@ -87,6 +91,9 @@ def measure(network: str, scratch: Path, rounds: int, quick: bool) -> Results:
         for target in targets.values():
             for body in images.values():
                 ask(target, body, callers=2, requests=6)
+        for image, body in images.items():
+            ours, theirs = (probabilities(targets[name], body) for name in ("ours", "usual"))
+            results.differences[image] = max(abs(one - other) for one, other in zip(ours, theirs, strict=True))
         for number in range(rounds):
             progress.print(f"{network}: round {number + 1} of {rounds}")
             for precision, session in raw.items():
@@ -104,6 +111,13 @@ def measure(network: str, scratch: Path, rounds: int, quick: bool) -> Results:
 
 
 EXPLAIN = {"X-Thorax-Explain": "grad-cam"}
+
+
+def probabilities(target: Target, body: bytes) -> list[float]:
+    """Return an answer's probabilities in the model's order, with its explanation asked for."""
+    answer = httpx.post(target.url, content=body, headers={**target.headers, **EXPLAIN}, timeout=60).json()
+    found = answer["probabilities"]
+    return list(found.values()) if isinstance(found, dict) else found
 
 
 @contextlib.contextmanager
@@ -157,6 +171,9 @@ def rows_of(network: str, found: Results) -> list[Row]:
     for image in ("PNG", "DICOM"):
         here = f"{network}, {image}"
         ours, ours8 = (found.rate(name, image, 8) for name in ("ours", "ours int8"))
+        differs = {**_row(f"{here}: probabilities, from the usual server's", 0, 1, "largest difference", 1e-5, 1)}
+        differs |= {"ours": found.differences[image], "peer": None, "ratio": None}
+        rows.append(differs | {"holds": found.differences[image] <= LARGEST_DIFFERENCE})
         noise = f"answers/s, 8 callers; noise {found.noise('ours', image, 8):.0%}"
         rows.append(_row(f"{here}: of the runtime's raw rate", ours, raw, noise, 0.9, len(found.raw["fp32"])))
         rows.append(_row(f"{here}: int8, of its raw rate", ours8, raw8, noise, None, len(found.raw["int8"])))

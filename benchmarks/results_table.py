@@ -1,6 +1,6 @@
-"""Prints every committed result as Markdown, for benchmarks/README.md; a test holds the README to it.
+"""Prints every committed result as Markdown, for benchmarks/README.md, or one; tests hold the READMEs to it.
 
-Run: `.venv/bin/python benchmarks/results_table.py`.
+Run: `.venv/bin/python benchmarks/results_table.py [NAME]`.
 """
 
 import json
@@ -13,9 +13,10 @@ COLUMNS = ("what", "ours", "peer", "unit", "ratio", "target", "holds")
 ANSWERS = {True: "yes", False: "no", None: ""}
 
 
-def tables() -> str:
+def tables(name: str = "*") -> str:
     """Return a section for each result, in order of the names."""
-    return "\n".join(_section(json.loads(path.read_text(encoding="utf-8"))) for path in sorted(RESULTS.glob("*.json")))
+    found = sorted(RESULTS.glob(f"{name}.json"))
+    return "\n".join(_section(json.loads(path.read_text(encoding="utf-8"))) for path in found)
 
 
 def _section(result: dict[str, Any]) -> str:
@@ -37,4 +38,4 @@ def _line(row: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(tables())
+    sys.stdout.write(tables(*sys.argv[1:2]))

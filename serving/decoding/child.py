@@ -3,8 +3,8 @@
 An `Order` comes as a line of JSON on standard input; the image's bytes lie in the file FD, which both sides share. Its
 answer on standard output is what `to_message` makes of it. What hostile
 bytes could do to a codec shall not take the server with it: the address space is limited, no file and no core is
-written, no secret is in the environment, and an alarm that nothing here catches ends the process when one image takes
-too long, wherever in a codec that is.
+written, no connection opened and no program started (where the kernel has filters), no secret is in the environment,
+and an alarm that nothing here catches ends the process when one image takes too long, wherever in a codec that is.
 """
 
 import json
@@ -17,6 +17,7 @@ from typing import BinaryIO
 from imaging.allocation import keep_memory
 from imaging.dicom.pixels import Limits
 from imaging.errors import InvalidImageError, MalformedImageError
+from serving.decoding.confinement import confine
 from serving.decoding.square import READY, DecodedSquare, Encoded, Order, decode_square, to_message
 
 MOST_FILES = 64
@@ -61,5 +62,6 @@ def serve(shared: int, orders: BinaryIO, answers: BinaryIO) -> None:
 
 if __name__ == "__main__":
     limit(int(sys.argv[2]))
+    confine()
     keep_memory()  # every image needs as much again
     serve(int(sys.argv[1]), sys.stdin.buffer, sys.stdout.buffer)

@@ -21,6 +21,13 @@ def test_the_readme_shows_every_committed_result_and_no_other_figure() -> None:
     assert shown.count("\n### ") == len(RESULTS) > 0
 
 
+def test_the_readme_of_serving_shows_the_endpoint_as_it_was_measured() -> None:
+    command = [sys.executable, str(BENCHMARKS / "results_table.py"), "serving"]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+    assert len(printed.splitlines()) > 20
+    assert printed.strip() in (BENCHMARKS.parent / "serving" / "README.md").read_text()
+
+
 @pytest.mark.parametrize("path", RESULTS, ids=lambda path: path.stem)
 def test_a_result_says_where_it_was_measured_and_holds_its_targets_or_says_that_it_does_not(path: Path) -> None:
     result = json.loads(path.read_text())

@@ -19,11 +19,10 @@ import httpx
 import psutil
 import pytest
 
-from monitoring.prediction_log import collect, read_log
 from serving.client import ChestXrayClient
 from serving.errors import AccessDeniedError, RefusedError
-from serving.tokens import authorization
 from serving.torchserve import ManagementClient
+from tests.e2e.edge_calls import PATH, ask, bearer, call, logged, pieces, refused
 from tests.e2e.torchserve_stand import Stand
 from tests.serving.factories import MemoryRegistry, dicom, write_package
 from thorax import stack
@@ -36,8 +35,6 @@ from thorax.stack.torchserve_server import LARGEST_BODY, inference_socket
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
 BEHIND = {name: SERVERS[name] for name in ("torchserve", "edge")}
-SERVICE = "/org.pytorch.serve.grpc.inference.InferenceAPIsService"
-PATH = "/predictions/chest-xray"
 
 
 @pytest.fixture(scope="module")
@@ -58,53 +55,6 @@ def stand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
     finally:
         stack.down(home)
         os.environ |= before
-
-
-def bearer(stand: Stand) -> dict[str, str]:
-    return authorization(stand.client.keys, "inference")
-
-
-def ask(stand: Stand, method: str, path: str, **more) -> httpx.Response:
-    return httpx.request(method, f"{stand.url}{path}", timeout=60, **more)
-
-
-def field(number: int, value: bytes) -> bytes:
-    """One length-delimited field, as https://protobuf.dev/programming-guides/encoding has it."""
-    length, encoded = len(value), b""
-    while length > 127:
-        encoded, length = encoded + bytes([length & 127 | 128]), length >> 7
-    return bytes([number << 3 | 2]) + encoded + bytes([length]) + value
-
-
-def call(stand: Stand, image: bytes, *, token: bool, method: str = "Predictions", around: bool = False) -> bytes:
-    """A gRPC call as TorchServe's `inference.proto` describes it: model_name = 1, input = 3; `around` the edge."""
-    ports = load_ports(Places.of(stand.home))
-    at = f"127.0.0.1:{ports['grpc_upstream' if around else 'grpc_inference']}"
-    metadata = tuple((name.lower(), value) for name, value in bearer(stand).items()) if token else ()
-    message = field(1, b"chest-xray") + field(3, field(1, b"data") + field(2, image))
-    with grpc.insecure_channel(at, options=[("grpc.max_send_message_length", -1)]) as channel:
-        ask = channel.unary_unary(f"{SERVICE}/{method}", lambda value: value, lambda value: value)
-        return ask(message, metadata=metadata, timeout=60)
-
-
-def refused(stand: Stand, image: bytes, **more) -> grpc.StatusCode:
-    with pytest.raises(grpc.RpcError) as caught:
-        call(stand, image, **more)
-    return caught.value.code()
-
-
-def pieces(size: int) -> Iterator[bytes]:
-    """A body whose length nobody knows: it is sent in chunks."""
-    for begin in range(0, size, 2**20):
-        yield bytes(min(2**20, size - begin))
-
-
-def logged(stand: Stand) -> list[dict]:
-    """The prediction log, after everything was collected."""
-    parquet = stand.home / "parquet"
-    folders = {"access_logs": stand.home / "torchserve" / "logs", "edge_logs": stand.home / "edge" / "logs"}
-    collect(stand.home / "predictions" / "spool", parquet, **folders)
-    return read_log(parquet)
 
 
 @pytest.fixture

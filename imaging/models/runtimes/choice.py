@@ -14,8 +14,8 @@ from torch import Tensor
 from imaging.config import InputConfig
 from imaging.errors import ConfigurationError, ModelPackageError
 from imaging.models.onnx_files import Precision
-from imaging.models.runtimes.base import Passed, Runtime
 from imaging.models.runtimes.eager import Eager
+from imaging.models.runtimes.interface import Passed, Runtime
 from imaging.models.runtimes.onnx import Onnx
 
 Wanted = Literal["auto", "torch", "onnx", "onnx-int8"]

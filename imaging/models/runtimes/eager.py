@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from imaging.models.layers import Tail
-from imaging.models.runtimes.base import Passed
+from imaging.models.runtimes.interface import Passed
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -12,7 +12,7 @@ from imaging.models.layers import Tail
 from imaging.models.onnx_export import FEATURES, INPUT, OUTPUT
 from imaging.models.onnx_files import FILES, Precision
 from imaging.models.onnx_session import load_session
-from imaging.models.runtimes.base import Passed
+from imaging.models.runtimes.interface import Passed
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
