@@ -1,5 +1,9 @@
 """How the edge is asked, over HTTP and gRPC, and what its requests left in the prediction log."""
 
+import contextlib
+import select
+import socket
+import threading
 from collections.abc import Iterator
 
 import grpc
@@ -31,15 +35,39 @@ def field(number: int, value: bytes) -> bytes:
     return bytes([number << 3 | 2]) + encoded + bytes([length]) + value
 
 
-def call(stand: Stand, image: bytes, *, token: bool, method: str = "Predictions", around: bool = False) -> bytes:
+def call(
+    stand: Stand, image: bytes, *, token: bool, method: str = "Predictions", around: bool = False, at: str = ""
+) -> bytes:
+    stand: Stand, image: bytes, *, token: bool, method: str = "Predictions", around: bool = False, at: str = ""
+) -> bytes:
     """A gRPC call as TorchServe's `inference.proto` describes it: model_name = 1, input = 3; `around` the edge."""
     ports = load_ports(Places.of(stand.home))
-    at = f"127.0.0.1:{ports['grpc_upstream' if around else 'grpc_inference']}"
+    at = at or f"127.0.0.1:{ports['grpc_upstream' if around else 'grpc_inference']}"
     metadata = tuple((name.lower(), value) for name, value in bearer(stand).items()) if token else ()
     message = field(1, b"chest-xray") + field(3, field(1, b"data") + field(2, image))
     with grpc.insecure_channel(at, options=[("grpc.max_send_message_length", -1)]) as channel:
         ask = channel.unary_unary(f"{SERVICE}/{method}", lambda value: value, lambda value: value)
         return ask(message, metadata=metadata, timeout=60)
+
+
+@contextlib.contextmanager
+def relay_from(source: str, port: int) -> Iterator[str]:
+    """Pass one connection on to `port`, as if it came from the address `source`; yield where to connect."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=_relay, args=(server, source, port), daemon=True).start()
+        yield f"127.0.0.1:{server.getsockname()[1]}"
+
+
+def _relay(server: socket.socket, source: str, port: int) -> None:
+    caller, _ = server.accept()
+    with caller, socket.create_connection(("127.0.0.1", port), 10, source_address=(source, 0)) as other:
+        ways = {caller: other, other: caller}
+        while True:
+            for one in select.select(list(ways), [], [], 30)[0]:
+                data = one.recv(65536)
+                if not data:
+                    return
+                ways[one].sendall(data)
 
 
 def refused(stand: Stand, image: bytes, **more) -> grpc.StatusCode:

@@ -22,12 +22,13 @@ import pytest
 from serving.client import ChestXrayClient
 from serving.errors import AccessDeniedError, RefusedError
 from serving.torchserve import ManagementClient
-from tests.e2e.edge_calls import PATH, ask, bearer, call, logged, pieces, refused
+from tests.e2e.edge_calls import PATH, ask, bearer, call, logged, pieces, refused, relay_from
 from tests.e2e.torchserve_stand import Stand
 from tests.serving.factories import MemoryRegistry, dicom, write_package
 from thorax import stack
 from thorax.stack import processes
 from thorax.stack.clients import Clients
+from thorax.stack.edge_config import GRPC_FROM
 from thorax.stack.places import Places, load_ports
 from thorax.stack.servers import SERVERS
 from thorax.stack.torchserve_server import LARGEST_BODY, inference_socket
@@ -145,6 +146,15 @@ def test_a_grpc_call_around_the_edge_is_refused_and_logged_too(stand, new_rows):
     assert written.count(b"\n") >= 4
     assert bearer(stand)["Authorization"].partition(" ")[2].encode() not in written
     assert b"Doe" not in written
+
+
+def test_a_stranger_who_takes_the_edges_own_address_is_logged_once_too(stand, new_rows):
+    upstream = (load_ports(Places.of(stand.home)) or {})["grpc_upstream"]
+    with relay_from(GRPC_FROM, upstream) as at:
+        assert refused(stand, dicom(), token=False, at=at) is grpc.StatusCode.PERMISSION_DENIED
+    assert b'"malformed_image"' in call(stand, b"\x89PNG\r\n\x1a\n", token=True)
+    expected = ["grpc_permission_denied", "malformed_image"]
+    assert new_rows(len(expected)) == expected
 
 
 def test_a_body_that_never_comes_to_its_end_is_in_the_log(stand, new_rows):

@@ -37,3 +37,49 @@ def test_a_model_that_gives_no_answer_has_failed_and_is_not_waited_for(status: i
 def test_a_token_that_is_not_taken_says_nothing_about_the_model(package: Path) -> None:
     with pytest.raises(AccessDeniedError):
         ask(client_of(401, {"code": 401, "type": "InvalidKeyException", "message": "no"}), package)
+
+
+def answered(share: float, runtime: str) -> dict:
+    return {
+        "request_id": "smoke-1",
+        "model": {"name": "chest-xray", "version": "2", "digest": "sha256:x", "stage": "champion", "runtime": runtime},
+        "prediction": "normal",
+        "probabilities": {"normal": share},
+        "uncertainty": {"entropy_nats": 0.0},
+        "triage": {"decision": "report", "reasons": []},
+        "image": {"sha256": "s", "rows": 9, "columns": 9, "modality": "", "view": "", "warnings": []},
+    }
+
+
+@pytest.mark.parametrize(
+    ("runtime", "share", "passes"),
+    [
+        ("torch-fp32", 0.99995, True),
+        ("onnxruntime-fp32", 0.97, False),
+        ("onnxruntime-int8", 0.97, True),
+        ("onnxruntime-int8", 0.95, False),
+    ],
+)
+def test_only_rounded_weights_may_differ_and_by_no_more_than_was_measured_twice(runtime, share, passes, package):
+    measured = {"export": {"files": [{"precision": "int8", "largest_difference": 0.02}]}}
+    (package / "evaluation.json").write_text(json.dumps(measured))
+    if passes:
+        assert (
+            smoke_test(
+                client_of(200, answered(share, runtime)),
+                package,
+                version="2",
+                digest="sha256:x",
+                request_id="r",
+                token="t",
+            )
+            is None
+        )
+    else:
+        with pytest.raises(SmokeTestError, match="differ"):
+            ask(client_of(200, answered(share, runtime)), package)
+
+
+def test_rounded_weights_that_nobody_measured_may_not_differ(package):
+    with pytest.raises(SmokeTestError, match="differ"):
+        ask(client_of(200, answered(0.97, "onnxruntime-int8")), package)

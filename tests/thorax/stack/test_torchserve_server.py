@@ -55,3 +55,12 @@ def test_nothing_is_noted_where_a_worker_is_ready_or_no_model_is_loaded(site):
 
 def test_nothing_is_noted_of_a_server_that_does_not_answer(home):
     assert torchserve_server.note(make_site(home)) == ""
+
+
+def test_what_a_person_sets_for_the_handler_reaches_it_and_nothing_else_does(home, monkeypatch):
+    monkeypatch.setenv("THORAX_RUNTIME", "onnx-int8")
+    monkeypatch.setenv("THORAX_DECODE_TIMEOUT_S", "7")
+    monkeypatch.setenv("THORAX_MLFLOW_PASSWORD", "a secret")
+    made = torchserve_server.variables(make_site(home))
+    assert (made["THORAX_RUNTIME"], made["THORAX_DECODE_TIMEOUT_S"]) == ("onnx-int8", "7")
+    assert "THORAX_MLFLOW_PASSWORD" not in made
