@@ -38,8 +38,6 @@ def field(number: int, value: bytes) -> bytes:
 def call(
     stand: Stand, image: bytes, *, token: bool, method: str = "Predictions", around: bool = False, at: str = ""
 ) -> bytes:
-    stand: Stand, image: bytes, *, token: bool, method: str = "Predictions", around: bool = False, at: str = ""
-) -> bytes:
     """A gRPC call as TorchServe's `inference.proto` describes it: model_name = 1, input = 3; `around` the edge."""
     ports = load_ports(Places.of(stand.home))
     at = at or f"127.0.0.1:{ports['grpc_upstream' if around else 'grpc_inference']}"
