@@ -57,6 +57,8 @@ class Settings(BaseSettings):
     s3_endpoint: str = ""
     s3_access_key: str = ""
     s3_secret_key: SecretStr = SecretStr("")
+    predictions_bucket: str = ""
+    """Where the prediction log is copied to; on this machine alone where empty."""
 
     serving_url: str = ""
     """Where the inference API answers: on one machine the edge in front of TorchServe."""

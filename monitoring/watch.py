@@ -15,9 +15,10 @@ from audit import AuditLog
 from imaging.settings import Settings
 from monitoring.change_control import Decision, Plan, Request, decide
 from monitoring.drift import DriftResult, run_drift
-from monitoring.prediction_log import collect
+from monitoring.prediction_log import Collected, collect
 from monitoring.retrain_history import ENDED, read_history, retraining_lock
 from monitoring.served import ServedModel
+from monitoring.upload import Uploaded, upload
 
 MODEL_NAME = "chest-xray"
 
@@ -41,6 +42,31 @@ class Watcher:
     log: AuditLog
     actor: str
 
+    def collect(self) -> Collected:
+        """Move what was logged to the Parquet files.
+
+        Raises:
+            ServiceError: another process collects for more than a minute.
+        """
+        home = self.settings.home
+        return collect(
+            home / "predictions" / "spool",
+            home / "predictions" / "parquet",
+            log=self.log,
+            actor=self.actor,
+            access_logs=home / "torchserve" / "logs",
+            edge_logs=home / "edge" / "logs",
+        )
+
+    def upload(self) -> Uploaded | None:
+        """Copy the Parquet files to the bucket; None where the settings name none.
+
+        Raises:
+            ServiceError: the bucket does not take them; nothing is lost, try again.
+        """
+        bucket = self.settings.predictions_bucket
+        return upload(self.settings.home / "predictions" / "parquet", bucket, self.settings) if bucket else None
+
     def look(
         self, served: ServedModel, *, window: str | None = None, out: Path | None = None, package: Path | None = None
     ) -> DriftResult:
@@ -49,15 +75,7 @@ class Watcher:
         With `package`, the served model's requests are compared with that model directory's reference instead. Its
         outcome says nothing of the served model, and is not recorded.
         """
-        place = self.settings.home / "predictions"
-        collect(
-            place / "spool",
-            place / "parquet",
-            log=self.log,
-            actor=self.actor,
-            access_logs=self.settings.home / "torchserve" / "logs",
-            edge_logs=self.settings.home / "edge" / "logs",
-        )
+        self.collect()
         name = f"{datetime.now(UTC).strftime('%Y%m%dT%H%M%SZ')}-{uuid.uuid4().hex[:6]}"
         result = run_drift(
             self.settings,

@@ -149,3 +149,42 @@ def test_nothing_serving_is_an_error_with_advice(home: Path) -> None:
 
 def test_the_installed_plan_loads() -> None:
     assert plan().triggers["drift"].bound == 0.2
+
+
+def test_collect_moves_the_log_and_says_that_no_bucket_is_set(serving_home):
+    result = RUNNER.invoke(app, ["collect", "--json"])
+    assert result.exit_code == 0
+    assert json.loads(result.stdout) == {"rows": 0, "files": 0, "sent": None}
+
+
+def log_one_request(home: Path) -> None:
+    from audit.predictions import PredictionSpool
+    from tests.monitoring.conftest import prediction_row
+
+    spool = PredictionSpool(home / "predictions" / "spool")
+    spool.append(prediction_row(0))
+    spool.close()
+
+
+def test_a_bucket_that_is_away_stops_no_look_but_is_told(serving_home, monkeypatch):
+    log_one_request(serving_home)
+    monkeypatch.setenv("THORAX_PREDICTIONS_BUCKET", "predictions")
+    monkeypatch.setenv("THORAX_S3_ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setenv("THORAX_S3_ACCESS_KEY", "nobody")
+    monkeypatch.setenv("THORAX_S3_SECRET_KEY", "nothing")
+    result = RUNNER.invoke(app, ["drift", "--no-retrain", "--json"])
+    assert result.exit_code == 0
+    assert "did not take the prediction log" in result.stderr
+    assert json.loads(result.stdout)["version"] == "3"
+
+
+def test_collect_fails_where_the_bucket_is_away_and_keeps_the_log(serving_home, monkeypatch):
+    from imaging.errors import ServiceError
+    from monitoring.prediction_log import read_log
+
+    log_one_request(serving_home)
+    monkeypatch.setenv("THORAX_PREDICTIONS_BUCKET", "predictions")
+    monkeypatch.setenv("THORAX_S3_ENDPOINT", "http://127.0.0.1:9")
+    result = RUNNER.invoke(app, ["collect"])
+    assert isinstance(result.exception, ServiceError)
+    assert len(read_log(serving_home / "predictions" / "parquet")) == 1

@@ -45,6 +45,19 @@ def _group() -> None:
 
 
 @app.command()
+def collect(as_json: Json = False) -> None:
+    """Move the prediction log from its spool to Parquet, and copy it to the bucket."""
+    from imaging.settings import Settings
+
+    watcher = _watcher(Settings().home)
+    collected, uploaded = watcher.collect(), watcher.upload()
+    bucket = watcher.settings.predictions_bucket
+    told = {"rows": collected.rows, "files": collected.files, "sent": uploaded.sent if uploaded else None}
+    where = f"{uploaded.sent} sent to s3://{bucket}, {uploaded.held} there already" if uploaded else "no bucket is set"
+    emit(told, as_json=as_json, text=f"{collected.rows} rows in {collected.files} files; {where}")
+
+
+@app.command()
 def drift(
     window: Window = None,
     package: Package = None,
@@ -92,11 +105,17 @@ def look(home: Path, *, window: str | None = None, package: Path | None = None) 
 
     With `package`, its requests are compared with that model directory instead, and nothing is recorded.
     """
+    from imaging.errors import ServiceError
     from monitoring.served import served_model
 
     watcher = _watcher(home)
     served = served_model(watcher.settings.home)
-    return served, watcher.look(served, window=window, package=package)
+    result = watcher.look(served, window=window, package=package)
+    try:
+        watcher.upload()
+    except ServiceError as error:  # the look stands without it, and the next upload sends what this one did not
+        say(f"warning: {error}; `thorax monitor collect` tries again")
+    return served, result
 
 
 def respond(
@@ -162,9 +181,19 @@ def _watcher(home: Path) -> "Watcher":
 
 
 def _settings(home: Path) -> "Settings":
+    """Return the settings, with the bucket of this home's stack for the prediction log where none is named."""
+    from imaging.errors import ServiceError
     from imaging.settings import Settings
+    from thorax.stack.environment import settings_for
 
-    return Settings(home=home)
+    own = Settings(home=home)
+    if own.predictions_bucket:
+        return own
+    with contextlib.suppress(ServiceError):  # no stack was started here: the log stays on this machine
+        stack = settings_for(own.home, "trainer")
+        names = ("predictions_bucket", "s3_endpoint", "s3_access_key", "s3_secret_key")
+        return own.model_copy(update={name: getattr(stack, name) for name in names})
+    return own
 
 
 def _champion_dataset(home: Path, version: str) -> str:

@@ -8,6 +8,7 @@ from imaging.errors import ServiceError
 from imaging.settings import Settings
 from thorax.stack.credentials import load_credentials
 from thorax.stack.places import Addresses, Places, load_ports
+from thorax.stack.s3_server import PREDICTIONS
 from thorax.stack.site import TELEMETRY_OFF, Site
 
 Role = Literal["trainer", "approver", "controller", "admin"]
@@ -43,6 +44,7 @@ def variables_for(site: Site, role: Role) -> dict[str, str]:
         "THORAX_S3_ENDPOINT": at.s3,
         "THORAX_S3_ACCESS_KEY": keys.s3_access_key,
         "THORAX_S3_SECRET_KEY": keys.s3_secret_key,
+        "THORAX_PREDICTIONS_BUCKET": PREDICTIONS,
         "AWS_ENDPOINT_URL_S3": at.s3,
         "AWS_ACCESS_KEY_ID": keys.s3_access_key,
         "AWS_SECRET_ACCESS_KEY": keys.s3_secret_key,

@@ -8,7 +8,8 @@ from imaging.errors import ServiceError
 from thorax.stack.places import LOOPBACK
 from thorax.stack.site import Site, ask
 
-BUCKETS = ("mlflow", "datasets")
+PREDICTIONS = "predictions"
+BUCKETS = ("mlflow", "datasets", PREDICTIONS)
 UNFINISHED = ".rclone_temp_put_*"
 
 
