@@ -1,10 +1,6 @@
 """Ingest from a real S3 API on this machine (`rclone serve s3`, signature v4 keys)."""
 
-import secrets
 import socket
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +13,7 @@ from imaging.data.ingest import ingest
 from imaging.data.sources import s3_client
 from imaging.errors import DataError, NotFoundError, ServiceError
 from imaging.settings import Settings
+from tests.s3_api import s3_api
 
 pytestmark = pytest.mark.e2e
 
@@ -43,28 +40,8 @@ def bucket(tmp_path: Path) -> Iterator[Settings]:
             rows.append(f"{label}/{i}.png,{label},patient{label}{i}")
     (root / "radiographs" / "ward" / "labels.csv").write_text("\n".join(rows) + "\n")
     (root / "radiographs" / "ward" / "normal" / "broken.png").write_bytes(b"not a picture")
-    port, access, secret = free_port(), secrets.token_hex(8), secrets.token_hex(16)
-    rclone = Path(sys.executable).with_name("rclone")
-    command = [str(rclone), "serve", "s3", str(root), "--addr", f"127.0.0.1:{port}", "--auth-key", f"{access},{secret}"]
-    with (tmp_path / "rclone.log").open("wb") as log:
-        server = subprocess.Popen(command, stdout=log, stderr=log, env={"HOME": str(tmp_path), "PATH": "/usr/bin:/bin"})
-    try:
-        wait_for(port)
-        yield Settings(s3_endpoint=f"http://127.0.0.1:{port}", s3_access_key=access, s3_secret_key=secret)
-    finally:
-        server.terminate()
-        server.wait(timeout=20)
-
-
-def wait_for(port: int) -> None:
-    for _ in range(200):
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        except OSError:
-            time.sleep(0.1)
-        else:
-            return
-    pytest.fail("rclone serve s3 did not start")
+    with s3_api(root, tmp_path) as settings:
+        yield settings
 
 
 def test_a_bucket_gives_the_same_dataset_as_the_folder_behind_it(tmp_path, bucket):

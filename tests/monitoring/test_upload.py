@@ -1,10 +1,6 @@
 """The prediction log's copy in a bucket, on a real S3 API (`rclone serve s3`, signature v4 keys)."""
 
 import json
-import secrets
-import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,40 +13,16 @@ from imaging.settings import Settings
 from monitoring.prediction_log import collect, read_log
 from monitoring.upload import Uploaded, upload
 from tests.monitoring.conftest import prediction_row
+from tests.s3_api import s3_api
 
 BUCKET = "predictions"
 
 
 @pytest.fixture
 def bucket(tmp_path: Path) -> Iterator[Settings]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     (tmp_path / "s3" / BUCKET).mkdir(parents=True)
-    access, secret = secrets.token_hex(8), secrets.token_hex(16)
-    rclone = str(Path(sys.executable).with_name("rclone"))
-    address = f"127.0.0.1:{port}"
-    command = [rclone, "serve", "s3", str(tmp_path / "s3"), "--addr", address, "--dir-cache-time", "1s"]
-    command += ["--auth-key", f"{access},{secret}"]
-    with (tmp_path / "rclone.log").open("wb") as log:
-        server = subprocess.Popen(command, stdout=log, stderr=log, env={"HOME": str(tmp_path), "PATH": "/usr/bin:/bin"})
-    try:
-        wait_for(port)
-        yield Settings(s3_endpoint=f"http://{address}", s3_access_key=access, s3_secret_key=secret)
-    finally:
-        server.terminate()
-        server.wait(timeout=20)
-
-
-def wait_for(port: int) -> None:
-    for _ in range(200):
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        except OSError:
-            time.sleep(0.1)
-        else:
-            return
-    pytest.fail("rclone serve s3 did not start")
+    with s3_api(tmp_path / "s3", tmp_path) as settings:
+        yield settings
 
 
 @pytest.fixture
