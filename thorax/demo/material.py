@@ -13,7 +13,7 @@ from pathlib import Path
 from imaging.errors import DataError, NotFoundError
 
 Note = Callable[[str], None]
-PHANTOM_PATIENTS = 345
+PHANTOM_PATIENTS = 520
 SHIFTED_PATIENTS = 130
 SHIFTED_IMAGES = 200
 
