@@ -69,6 +69,9 @@ class Settings(BaseSettings):
     serving_keys: Path | None = None
     """TorchServe's key file, with the inference and management tokens."""
 
+    rollout: Path | None = None
+    """Plan (YAML) of the steps by which an approved version takes over; the platform's own where empty."""
+
     client_rate: int = Field(default=50, gt=0)
     """How many requests a second an integration may send through the edge; twice as many at once."""
     client_calls: int = Field(default=64, gt=0)

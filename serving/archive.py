@@ -128,7 +128,6 @@ def _small_files(version: str, digest: str, config: WorkerConfig) -> dict[str, s
             "handler": HANDLER,
             "configFile": "model-config.yaml",
             "digest": digest,
-            "stage": "champion",
         },
     }
     return {

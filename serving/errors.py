@@ -43,6 +43,12 @@ class SmokeTestError(ThoraxError):
     code = "smoke_test_failed"
 
 
+class RolloutBreachError(ThoraxError):
+    """A version that broke a bound of the rollout plan while it took over."""
+
+    code = "rollout_breach"
+
+
 class RefusedError(ThoraxError):
     """The server's coded refusal of one request, as the client raises it."""
 

@@ -7,7 +7,7 @@ import base64
 import logging
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
@@ -17,7 +17,7 @@ from imaging.data.statistics import image_statistics
 from imaging.errors import InvalidImageError, ServiceError, ThoraxError
 from imaging.explain import overlay_png
 from imaging.inference import Prediction, Predictor
-from serving.answer import Answer, Explain, Explanation, ImageFacts, ModelIdentity, Refusal, Triage, Uncertainty
+from serving.answer import Answer, Explain, Explanation, ImageFacts, ModelIdentity, Refusal, Stage, Triage, Uncertainty
 from serving.decoding.square import DecodedSquare, Encoded
 from serving.meter import Meter, Taken
 from serving.reading import Reading
@@ -63,6 +63,12 @@ class Reader:
     spool: Spool
     decoder: Decoder
     meter: Meter
+
+    def at(self, stage: Stage) -> "Reader":
+        """Return this reader where the rollout stands now."""
+        if stage == self.identity.stage:
+            return self
+        return replace(self, identity=self.identity.model_copy(update={"stage": stage}))
 
     def read(self, cases: Sequence[Case]) -> list[Reading]:
         """Answer the cases in order; those that already carry an error are only recorded."""

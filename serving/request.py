@@ -14,7 +14,7 @@ from typing import Any, cast, get_args
 from imaging.errors import MalformedImageError, UnsupportedMediaTypeError
 from serving.answer import Explain
 from serving.errors import BadRequestError
-from serving.release_gate import SMOKE_TEST_HEADER
+from serving.release_gate import SHADOW_HEADER, SMOKE_TEST_HEADER
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 EXPLAIN_HEADERS = ("x-thorax-explain", "explain")
@@ -51,6 +51,11 @@ def read_request_id(fields: Mapping[str, Any], headers: Mapping[str, Any]) -> st
 def read_smoke_token(headers: Mapping[str, Any]) -> str:
     """Return what the release's smoke test shows for itself; empty for every other request."""
     return _header((SMOKE_TEST_HEADER.lower(),), headers) or ""
+
+
+def read_shadow_token(headers: Mapping[str, Any]) -> str:
+    """Return what the edge's copy of a request shows for itself; the edge lets no client send it."""
+    return _header((SHADOW_HEADER.lower(),), headers) or ""
 
 
 def read_request(fields: Mapping[str, Any], headers: Mapping[str, Any], request_id: str) -> Request:

@@ -92,12 +92,13 @@ class ManagementClient:
 
     def unregister(self, version: str) -> None:
         """Unload a version after its queue is empty; not loaded is fine."""
-        self._drain(version)
+        self.drain(version)
         response = self._call("DELETE", f"/models/{MODEL_NAME}/{version}")
         if not response.is_success and response.status_code != httpx.codes.NOT_FOUND:
             raise ServiceError(f"TorchServe does not unload version {version}: {_message(response)}")
 
-    def _drain(self, version: str) -> None:
+    def drain(self, version: str) -> None:
+        """Wait, within limits, until a version that is asked no more has answered what it was asked."""
         deadline = time.monotonic() + DRAINED_WITHIN_S
         while time.monotonic() < deadline:
             loaded = self.loaded().get(version)

@@ -16,7 +16,7 @@ from serving.loading import load_reader
 from serving.reading import Reading
 from serving.receiving import receive
 from serving.release_gate import Released, ReleaseGate, may_answer
-from serving.request import read_smoke_token
+from serving.request import read_shadow_token, read_smoke_token
 
 
 class ChestXrayHandler:
@@ -37,7 +37,6 @@ class ChestXrayHandler:
             name=released["modelName"],
             version=released["modelVersion"],
             digest=released["digest"],
-            stage=released.get("stage", "champion"),
             device="cpu" if gpu is None else f"cuda:{gpu}",
             threads=int((context.model_yaml_config or {}).get("handler", {}).get("threads", 0)),
             metrics=context.metrics,
@@ -47,15 +46,18 @@ class ChestXrayHandler:
     def handle(self, requests: list[dict[str, Any]], context: Any) -> list[str]:
         """Answer a batch. One bad request gets its own 4xx; its neighbours are served."""
         released = self.gate.read()
+        identity = self.reader.identity
+        reader = self.reader.at(released.stage_of(identity.version, identity.digest))
         cases = []
         for index, fields in enumerate(requests):
             headers = context.get_all_request_header(index)
             cases.append(receive(fields, headers, partial(self._refuse_unreleased, released, headers)))
-        return [self._send(reading, context, i) for i, reading in enumerate(self.reader.read(cases))]
+        return [self._send(reading, context, i) for i, reading in enumerate(reader.read(cases))]
 
     def _refuse_unreleased(self, released: Released, headers: dict[str, Any]) -> None:
-        identity, token = self.reader.identity, read_smoke_token(headers)
-        if not may_answer(released, identity.version, identity.digest, token=token):
+        identity = self.reader.identity
+        tokens = {"token": read_smoke_token(headers), "shadow_token": read_shadow_token(headers)}
+        if not may_answer(released, identity.version, identity.digest, **tokens):
             raise NotReleasedError(f"version {identity.version} is loaded and not released; try again")
 
     def _send(self, reading: Reading, context: Any, index: int) -> str:

@@ -22,7 +22,7 @@ from imaging.models.directory import verify_package
 from imaging.registry import Registry
 from pipelines.runner import run_local
 from serving.client import ChestXrayClient
-from serving.state import load_state
+from serving.release.state import load_state
 from tests.pipelines.easy_images import LEARNING, write_easy_images
 from thorax import stack
 from thorax.stack.environment import environment, settings_for

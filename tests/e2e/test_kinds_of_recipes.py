@@ -89,7 +89,7 @@ def test_digits_go_from_the_benchmarks_files_to_a_registered_model_of_their_own(
 
 def test_what_was_not_asked_every_gate_has_no_passed_gates_on_the_releases_record(place: Path) -> None:
     """So that no package of a picture could serve, whatever it were registered as."""
-    from serving.record import ReleaseRecord
+    from serving.release.record import ReleaseRecord
 
     log = AuditLog(place / "home" / "audit")
     digests = {event.subject for event in log.events(action="gate.evaluated")}

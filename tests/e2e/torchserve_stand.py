@@ -16,9 +16,9 @@ import httpx
 from audit import AuditLog
 from imaging.errors import ServiceError
 from serving.client import ChestXrayClient
-from serving.record import ReleaseRecord
+from serving.release.record import ReleaseRecord
 from serving.release import Release, ReleaseResult
-from serving.smoke import smoke_test
+from serving.release.smoke import smoke_test
 from serving.tokens import authorization
 from serving.torchserve import ManagementClient
 from tests.serving.factories import MemoryRegistry, write_package

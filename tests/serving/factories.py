@@ -272,6 +272,9 @@ class MemoryServer:
             raise ServiceError(f"version {version} is not loaded")
         self.current = version
 
+    def drain(self, version: str) -> None:
+        self._answer()
+
     def unregister(self, version: str) -> None:
         self._answer()
         if version == self.current and len(self.archives) > 1:

@@ -1,14 +1,21 @@
 """Everything around a release, in memory where it is a server, and a way to end the process at any call."""
 
+from collections import Counter
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
+import yaml
+
 from audit import AuditEvent, AuditLog
+from audit.predictions import PredictionSpool
 from serving.errors import SmokeTestError
-from serving.record import ACTOR, ReleaseRecord
+from serving.release.plan import DEFAULT
+from serving.release.record import ACTOR, ReleaseRecord
 from serving.release import Release
+from serving.release.traffic import Traffic
 from serving.release_gate import ReleaseGate, may_answer
-from serving.state import load_state
+from serving.release.state import load_state
 from tests.serving.factories import MemoryRegistry, MemoryServer
 from tests.signing import trust
 
@@ -63,7 +70,9 @@ class World:
         self.answered: list[str] = []
         """Every version that would have answered a request, in order; "" where a loaded default refused one."""
         self.now = 1_000_000.0
-        self.settings = trust(folder)
+        self.settings = trust(folder).model_copy(update={"rollout": folder / "rollout.yaml"})
+        self.plan([])
+        self.traffic = Traffic.of(folder)
         for number, (package, digest) in enumerate(packages, 1):
             self.registry.add(str(number), package, digest)
 
@@ -74,6 +83,12 @@ class World:
             raise SmokeTestError("another answer")
         self.passed_smoke.add(version)
 
+    def plan(self, steps: list[dict[str, object]], **bounds: float) -> None:
+        """Let releases that begin from now on take these steps."""
+        plan = yaml.safe_load(DEFAULT.read_text())
+        plan |= {"steps": steps, "bounds": plan["bounds"] | bounds}
+        (self.folder / "rollout.yaml").write_text(yaml.safe_dump(plan))
+
     def answers(self, version: str) -> bool:
         """Tell whether a client's request to a version would be answered."""
         known = version in self.server.archives
@@ -83,6 +98,8 @@ class World:
         """Ask as clients do, for the default and for every version by its number."""
         answering = {version for version in self.server.archives if self.answers(version)}
         assert answering <= self.passed_smoke, "an unreleased version answers"
+        routed = {self.traffic.version_of(share) for share in (0, 99)} - {""}
+        assert routed <= answering, "requests are sent to a version that does not answer"
         if self.server.current is not None:
             answer = self.server.current if self.server.current in answering else ""
             if answer or not self.answered or self.answered[-1] != answer:
@@ -93,6 +110,8 @@ class World:
         killer.watch = self.watch
         registry = killer.wrap(self.registry)
         return Release(
+            target=killer.wrap(self.traffic),
+            shadow_token="edge",
             folder=self.folder / "release",
             store=self.store,
             champion=registry.champion,
@@ -103,6 +122,33 @@ class World:
             settings=self.settings,
             clock=lambda: self.now,
         ).run()
+
+    def routes(self) -> dict[str, int]:
+        """Count which version answers how many of the 100 shares."""
+        return dict(Counter(self.traffic.version_of(share) or "default" for share in range(100)))
+
+    def log_answers(
+        self, version: str, number: int, *, stage: str, prediction: str = "normal", milliseconds: float = 20.0
+    ) -> None:
+        """Write rows of the prediction log, as a version's worker does."""
+        digest = self.registry.tag(version, "package.digest")
+        scores = {name: 0.9 if name == prediction else 0.05 for name in ("normal", "pneumonia", "covid")}
+        time = datetime.fromtimestamp(self.now, UTC).isoformat(timespec="milliseconds")
+        spool = PredictionSpool(self.folder / "predictions" / "spool")
+        for index in range(number):
+            row = {"time": time, "request_id": f"r{index}", "model_version": version, "model_digest": digest}
+            row |= {"stage": stage, "image_sha256": f"i{index}", "scores": scores, "prediction": prediction}
+            assert spool.append({**row, "latency_ms": milliseconds, "refusal_code": None})
+        spool.close()
+
+    def end_the_rollout(self, ending: str) -> None:
+        """Let the bake time pass, let the canary fail, or let an approver change their mind."""
+        if ending == "completed":
+            self.now += 61
+        elif ending == "moved on":
+            self.approve("1")
+        elif self.registry.aliases.get("champion") == "2" and self.registry.tag("2", "deployment.status") == "canary":
+            self.log_answers("1", 250, stage="champion")
 
     def pass_gates(self, version: str) -> None:
         """Record what `check-gates` records."""

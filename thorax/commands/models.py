@@ -131,7 +131,7 @@ def _outcomes(home: Path, subject: str) -> "list[AuditEvent]":
 
 def _is_waiting(home: Path, version: str) -> bool:
     """Tell whether the release step has not made this version serve yet."""
-    from serving.state import load_state
+    from serving.release.state import load_state
 
     serving = load_state(home / "release").serving
     return serving is None or serving.version != version

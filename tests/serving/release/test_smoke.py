@@ -9,7 +9,7 @@ from PIL import Image
 
 from serving.client import ChestXrayClient
 from serving.errors import AccessDeniedError, SmokeTestError
-from serving.smoke import smoke_test
+from serving.release.smoke import smoke_test
 
 
 @pytest.fixture

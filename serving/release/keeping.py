@@ -9,7 +9,7 @@ from serving.archive import build_archive, worker_config
 from serving.errors import ModelLoadError
 from serving.packages import fetch_package
 from serving.parties import ModelServer, Versions
-from serving.state import Served, load_state, save_state
+from serving.release.state import Served, load_state, save_state
 
 GRACE_S = 30.0
 """How long a registered version may be without a READY worker: TorchServe starts a worker that died by itself."""

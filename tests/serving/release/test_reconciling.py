@@ -32,19 +32,54 @@ def test_a_second_champion_replaces_the_first_without_a_gap(world):
     for version in ("1", "2"):
         world.approve(version)
         world.reconcile()
-    assert set(world.server.archives) == {"2"}
     assert world.server.gaps == 0
     assert world.registry.aliases == {"champion": "2", "previous": "1"}
     assert world.registry.tag("1", "deployment.status") == "retired"
     assert world.state().previous.version == "1"
 
 
-def test_going_back_is_a_release_like_any_other(world):
+def test_the_version_before_stays_loaded_and_answers_nobody(world):
+    for version in ("1", "2"):
+        world.approve(version)
+        world.reconcile()
+    assert set(world.server.archives) == {"1", "2"}
+    assert not world.answers("1")
+    world.server.restart()
+    assert world.reconcile().outcome == "reloaded"
+    assert set(world.server.archives) == {"1", "2"}
+    assert not world.answers("1")
+
+
+def test_a_third_version_unloads_the_first(world, light_packages):
+    world.registry.add("3", *light_packages[0])
+    for version in ("1", "2", "3"):
+        world.approve(version)
+        world.reconcile()
+    assert set(world.server.archives) == {"2", "3"}
+
+
+def test_the_way_back_takes_no_steps_and_says_what_it_left(world):
+    for version in ("1", "2"):
+        world.approve(version)
+        world.reconcile()
+    world.plan([{"kind": "shadow", "seconds": 3600, "requests": 0}])
+    world.registry.set_tag("1", "approval.meaning", "scores jumped")
+    world.approve("1")
+    assert world.reconcile().outcome == "released"
+    assert world.server.current == "1"
+    assert world.registry.aliases == {"champion": "1", "previous": "2"}
+    assert world.registry.tag("2", "deployment.status") == "rolled_back"
+    assert "scores jumped" in world.registry.tag("2", "deployment.reason")
+
+
+def test_a_version_that_somebody_went_back_from_has_no_short_way_back(world):
     for version in ("1", "2", "1"):
         world.approve(version)
         assert world.reconcile().outcome == "released"
+    world.plan([{"kind": "shadow", "seconds": 3600, "requests": 0}])
+    world.approve("2")
+    assert world.reconcile().outcome == "rolling_out"
     assert world.server.current == "1"
-    assert world.registry.tag("2", "deployment.status") == "retired"
 
 
 @pytest.mark.parametrize("gates", ["failed", "", "Passed"])
@@ -251,7 +286,7 @@ def test_a_serving_version_that_no_longer_loads_does_not_keep_its_successor_out(
 
 def test_two_controllers_do_not_release_at_once(world):
     from imaging.errors import ServiceError
-    from serving.state import release_lock
+    from serving.release.state import release_lock
 
     folder = world.folder / "release"
     again = release_lock(folder, within_s=0.1)

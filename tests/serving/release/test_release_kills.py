@@ -7,7 +7,7 @@ import pytest
 from tests.serving.world import Killed, Killer, World
 
 
-def _kill_everywhere(make_world, *, after: bool):
+def _kill_everywhere(make_world, *, after: bool, least: int = 10):
     """Yield the world after a kill at each call in turn, until a whole run has no call left to be killed at."""
     for number in itertools.count(1):
         world = make_world(number)
@@ -17,7 +17,7 @@ def _kill_everywhere(make_world, *, after: bool):
         except Killed:
             yield world
             continue
-        assert number > 10
+        assert number > least
         return
 
 
@@ -34,7 +34,7 @@ def test_a_release_killed_anywhere_ends_well(tmp_path, light_packages, after):
         assert world.server.current in {"1", "2"}
         world.reconcile()
         assert world.reconcile().outcome == "unchanged"
-        assert set(world.server.archives) == {"2"}
+        assert set(world.server.archives) == {"1", "2"}
         assert world.server.current == "2"
         assert world.server.gaps == 0
         assert "" not in world.answered[world.answered.index("1") :]
@@ -107,6 +107,51 @@ def test_a_release_given_up_half_way_is_recorded_as_rolled_back(tmp_path, light_
     assert set(world.server.archives) == {"1"}
     assert world.actions()[-1] == "release.rolled_back"
     assert world.registry.tag("2", "deployment.status") == "rolled_back"
+
+
+STEPS = [
+    {"kind": "shadow", "seconds": 0, "requests": 0},
+    {"kind": "canary", "share": 0.1, "seconds": 60, "requests": 0},
+    {"kind": "canary", "share": 0.5, "seconds": 0, "requests": 0},
+]
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("ending", ["completed", "rolled back", "moved on"])
+def test_a_rollout_killed_anywhere_ends_as_the_registry_asks(tmp_path, light_packages, ending, after):
+    def make_world(number: int) -> World:
+        world = World(tmp_path / str(number), *light_packages)
+        world.approve("1")
+        world.reconcile()
+        world.plan(STEPS)
+        world.approve("2")
+        if number % 2:
+            return world
+        world.reconcile()  # half of the kills come when it is a canary already
+        assert world.registry.tag("2", "deployment.status") == "canary"
+        world.end_the_rollout(ending)
+        return world
+
+    for world in _kill_everywhere(make_world, after=after, least=6):
+        world.reconcile()
+        world.end_the_rollout(ending)
+        world.reconcile()
+        world.reconcile()
+        served = "2" if ending == "completed" else "1"
+        assert world.server.current == served
+        assert world.server.gaps == 0
+        assert "" not in world.answered[world.answered.index("1") :]
+        assert world.routes() == {"default": 100}
+        assert world.traffic.shadow() == ""
+        assert [one.version for one in world.gate.read().released] == [served]
+        assert world.registry.aliases["champion"] == served
+        assert not {"shadow", "canary"} & set(world.registry.aliases)
+        status = {"completed": "serving", "rolled back": "rolled_back", "moved on": "rolled_back"}[ending]
+        assert world.registry.tag("2", "deployment.status") == status
+        shifted = [event.details["step"] for event in world.log.events(action="release.shifted")]
+        assert shifted == ["shadow", "canary 10 %", "canary 50 %"][: len(shifted)]
+        assert world.state().pending is None
+        assert world.log.verify().ok
 
 
 def _kill_at_the_smoke_test(world: World) -> Killer:

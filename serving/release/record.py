@@ -7,7 +7,7 @@ from typing import Any
 
 from audit import AuditLog
 from serving.archive import MODEL_NAME
-from serving.state import Pending
+from serving.release.state import Pending
 
 ACTOR = "controller"
 
@@ -32,15 +32,16 @@ class ReleaseRecord:
         return cls(AuditLog(folder))
 
     def once(self, pending: Pending, action: str, details: Mapping[str, Any]) -> None:
-        """Append an event of this release unless an earlier life of this process did."""
-        if not self.has(pending, action):
+        """Append an event of this release, or of its step in `details`, unless an earlier life of this process did."""
+        if not self.has(pending, action, details.get("step")):
             whole = {**details, "release": pending.release}
             self.log.append(action, actor=ACTOR, subject=subject_of(pending.version), details=whole)
 
-    def has(self, pending: Pending, action: str) -> bool:
-        """Tell whether this release's event is recorded."""
+    def has(self, pending: Pending, action: str, step: str | None = None) -> bool:
+        """Tell whether this release's event is recorded; with `step`, that of one step."""
         events = self.log.events(action=action, subject=subject_of(pending.version))
-        return any(event.details.get("release") == pending.release for event in events)
+        ours = [event for event in events if event.details.get("release") == pending.release]
+        return any(step is None or event.details.get("step") == step for event in ours)
 
     def approval(self, version: str) -> Approval | None:
         """Return the last approval of a version by a person, where the registry recorded one."""

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from imaging.atomic import write_text
 from imaging.config import Frozen
 from imaging.errors import ServiceError
+from serving.release.plan import RolloutPlan
 
 LOCK_WITHIN_S = 300.0
 
@@ -30,6 +31,18 @@ class Pending(Frozen):
 
     release: str
     version: str
+    candidate: Served | None = None
+    """Set once it is loaded and its smoke test is passed."""
+    plan: RolloutPlan | None = None
+    """What it began with; None where it takes no steps."""
+    step: int = 0
+    """Of the plan, which it is at."""
+    since: float = 0.0
+    """When that step began, in seconds of the epoch."""
+    told: int = -1
+    """The last step that is in the registry and in the record."""
+    is_way_back: bool = False
+    """Whether a person sends traffic back to the version that served before."""
 
 
 class ReleaseState(Frozen):
@@ -37,6 +50,9 @@ class ReleaseState(Frozen):
 
     serving: Served | None = None
     previous: Served | None = None
+    """It stays loaded, so that the way back takes no time."""
+    may_return: bool = True
+    """Whether `previous` may serve again without a rollout: not where somebody went back from it."""
     pending: Pending | None = None
     unready_since: float | None = None
     """Since when `serving` is registered without a READY worker, in seconds of the epoch."""
