@@ -26,6 +26,8 @@ WORKER = "W-"
 OF_THE_HANDLER = (200, 400, 413, 415, 422, 429, 503)
 """What a worker's thread sends for the handler, which has logged it."""
 DESCRIBES = ("OPTIONS", "HEAD")
+COPY = re.compile(r"/predictions/chest-xray/\d+\?shadow=1")
+"""A copy that the edge made for a version in shadow: no client's request. The edge lets no client's query get here."""
 
 
 def take_turned_away(logs: Path, spool: Path, state: Path) -> int:
@@ -53,7 +55,9 @@ def parse_access_log(lines: Lines) -> Iterator[dict[str, Any]]:
         if found := LINE.fullmatch(line.rstrip(b"\r")):
             text = {name: (value or b"").decode(errors="replace") for name, value in found.groupdict().items()}
             path = text["target"].split("?")[0]
-            if _is_turned_away(text["thread"], text["method"], path, int(text["status"])):
+            if not COPY.fullmatch(text["target"]) and _is_turned_away(
+                text["thread"], text["method"], path, int(text["status"])
+            ):
                 yield _row(text, path, f"{lines.head}@{at}")
 
 

@@ -1,4 +1,4 @@
-"""`python -m serving.controller`: reconcile every two seconds until SIGTERM, telling what changed as JSON lines."""
+"""`python -m serving.controller`: reconcile every second until SIGTERM, telling what changed as JSON lines."""
 
 import json
 import logging
@@ -11,9 +11,9 @@ from datetime import UTC, datetime
 from audit.errors import AuditError
 from imaging.errors import ThoraxError
 from imaging.settings import Settings
-from serving.release import ReleaseResult, reconcile
+from serving.release.reconciling import ReleaseResult, reconcile
 
-PERIOD_S = 2.0
+PERIOD_S = 1.0
 LONGEST_PAUSE_S = 30.0
 
 logger = logging.getLogger("thorax.controller")

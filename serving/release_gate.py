@@ -111,9 +111,7 @@ class ReleaseGate:
             write_text(self.path, released.model_dump_json(indent=2) + "\n")
 
 
-def may_answer(
-    released: Released, version: str, digest: str, *, token: str = "", shadow_token: str = ""
-) -> bool:
+def may_answer(released: Released, version: str, digest: str, *, token: str = "", shadow_token: str = "") -> bool:
     """Tell whether a worker of this version may answer a request that presents these tokens."""
     if any((one.version, one.digest) == (version, digest) for one in released.released):
         return True

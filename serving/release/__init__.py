@@ -1,5 +1,1 @@
-"""The release of an approved version: what the registry's alias `champion` says becomes what serves, step by step."""
-
-from serving.release.reconciling import Outcome, Release, ReleaseResult, reconcile
-
-__all__ = ["Outcome", "Release", "ReleaseResult", "reconcile"]
+"""The release of an approved version: what the alias `champion` says becomes what serves, step by step."""

@@ -26,6 +26,11 @@ FOR_LATENCY = 100
 FOR_SCORES = 20
 ONE_SIDED_95 = 1.6448536269514722
 
+Row = Mapping[str, Any]
+"""Of the prediction log."""
+Pair = tuple[Row, Row]
+"""The new version's answer and that of the one that serves, to one image."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Evidence:
@@ -38,7 +43,7 @@ class Evidence:
     errors: int = 0
     """Of `requests`: the new version's own faults; in shadow also what it refused and the other answered."""
     compared: int = 0
-    """Images that both answered, in shadow."""
+    """Different images that both answered, in shadow."""
     disagreed: int = 0
     """Of `compared`: named another class."""
     score_shift: float = 0.0
@@ -54,10 +59,11 @@ class Evidence:
 
 
 def read_rows(home: Path, since: float) -> list[dict[str, Any]]:
-    """Return the latest rows of the prediction log from `since` (seconds of the epoch) on, each request once.
+    """Return the latest rows of the prediction log, each request once.
 
     Args:
         home: The home folder, with the spool and what was taken from it to Parquet.
+        since: Rows before it are left out; in seconds of the epoch.
     """
     begin = datetime.fromtimestamp(since, UTC)
     kept: dict[tuple[str, str, str], dict[str, Any]] = {}
@@ -66,7 +72,7 @@ def read_rows(home: Path, since: float) -> list[dict[str, Any]]:
     return list(kept.values())[-MOST_ROWS:]
 
 
-def weigh(rows: Iterable[Mapping[str, Any]], *, digest: str, serving: str, step: Step) -> Evidence:
+def weigh(rows: Iterable[Row], *, digest: str, serving: str, step: Step) -> Evidence:
     """Count what `rows` say of the package `digest` beside the one that serves.
 
     Args:
@@ -79,13 +85,13 @@ def weigh(rows: Iterable[Mapping[str, Any]], *, digest: str, serving: str, step:
     ours = [row for row in asked if row.get("model_digest") == digest and row.get("stage") == step.kind]
     others = [row for row in asked if row.get("model_digest") == serving]
     errors = sum(_is_fault(row) for row in ours)
-    pairs: list[tuple[Mapping[str, Any], Mapping[str, Any]]] = []
+    pairs: list[Pair] = []
     if step.kind == "shadow":
-        answered = {_image_key(row): row for row in others if row.get("scores")}
-        pairs = [(row, answered[_image_key(row)]) for row in ours if row.get("scores") and _image_key(row) in answered]
+        pairs = paired(ours, others)
+        answered = {_image_key(row) for row in others if row.get("scores")}
         refused = [row for row in ours if not row.get("scores") and not _is_fault(row)]
         errors += sum(_image_key(row) in answered for row in refused)
-    shifts = [_distance(new["scores"], old["scores"]) for new, old in pairs]
+    shifts = [distance(new["scores"], old["scores"]) for new, old in pairs]
     return Evidence(
         requests=len(ours),
         others=len(others),
@@ -96,6 +102,18 @@ def weigh(rows: Iterable[Mapping[str, Any]], *, digest: str, serving: str, step:
         p99_ms=_p99(ours),
         others_p99_ms=_p99(others),
     )
+
+
+def paired(new: Iterable[Row], old: Iterable[Row]) -> list[Pair]:
+    """Return both versions' answers to the same request, each image once: its last."""
+    answered = {_image_key(row): row for row in old if row.get("scores")}
+    both = [(row, answered[_image_key(row)]) for row in new if row.get("scores") and _image_key(row) in answered]
+    return list({str(pair[0].get("image_sha256")): pair for pair in both}.values())
+
+
+def distance(new: Mapping[str, float], old: Mapping[str, float]) -> float:
+    """Return the total variation distance of two answers' probabilities, 0 to 1."""
+    return sum(abs(new.get(name, 0.0) - old.get(name, 0.0)) for name in {*new, *old}) / 2
 
 
 def breach(evidence: Evidence, bounds: Bounds, step: Step) -> str:
@@ -126,19 +144,15 @@ def at_least(found: int, of: int) -> float:
     return max(0.0, (centre - z * math.sqrt(share * (1 - share) / of + z * z / (4 * of * of))) / (1 + z * z / of))
 
 
-def _image_key(row: Mapping[str, Any]) -> tuple[str, str]:
+def _image_key(row: Row) -> tuple[str, str]:
     return str(row["request_id"]), str(row.get("image_sha256") or "")
 
 
-def _is_fault(row: Mapping[str, Any]) -> bool:
+def _is_fault(row: Row) -> bool:
     return str(row.get("refusal_code") or "").startswith(FAULTS)
 
 
-def _distance(new: Mapping[str, float], old: Mapping[str, float]) -> float:
-    return sum(abs(new.get(name, 0.0) - old.get(name, 0.0)) for name in {*new, *old}) / 2
-
-
-def _p99(rows: Sequence[Mapping[str, Any]]) -> float | None:
+def _p99(rows: Sequence[Row]) -> float | None:
     """The 99th percentile of the handler's time for answered requests, in ms; None for too few."""
     times = sorted(float(row["latency_ms"]) for row in rows if row.get("scores") and row.get("latency_ms"))
     return times[math.ceil(0.99 * len(times)) - 1] if len(times) >= FOR_LATENCY else None

@@ -27,8 +27,8 @@ from serving.release.smoke import smoke_test
 from serving.release.state import Pending, ReleaseState, Served, load_state, release_lock, save_state
 from serving.release.surroundings import Outcome, ReleaseResult, Surroundings
 from serving.release.traffic import Traffic
-from serving.torchserve import ManagementClient
 from serving.tokens import shadow_token
+from serving.torchserve import ManagementClient
 
 __all__ = ["Outcome", "Release", "ReleaseResult", "reconcile"]
 
@@ -122,9 +122,8 @@ class Release(Surroundings):
         pending = load_state(self.folder).pending or pending
         if is_over and pending.candidate:
             return self._switch(pending, pending.candidate)
-        waiting = "paused" if pause else "rolling_out"
         step = pending.plan.steps[pending.step].name if pending.plan else ""
-        return self.result(waiting, version=version, reason=step)
+        return self.result("paused" if pause else "rolling_out", version=version, reason=step)
 
     def _begin(self, version: str) -> Pending:
         state = load_state(self.folder)

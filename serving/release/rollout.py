@@ -21,11 +21,12 @@ def roll_out(around: Surroundings, pending: Pending) -> bool:
         ModelLoadError: it was lost, and does not load again.
     """
     seen: Evidence | None = None
-    while pending.plan and pending.candidate and pending.step < len(pending.plan.steps):
-        step = pending.plan.steps[pending.step]
+    plan = pending.plan
+    while plan and pending.candidate and pending.step < len(plan.steps):
+        step = plan.steps[pending.step]
         pending = _hold(around, pending, pending.candidate, step, seen)
         seen = evidence_of(around, pending, step)
-        if why := breach(seen, pending.plan.bounds, step):
+        if why := breach(seen, plan.bounds, step):
             raise RolloutBreachError(f"in {step.name}: {why}")
         if pause_of(around.folder) or not _is_over(seen, step, around.clock() - pending.since):
             return False

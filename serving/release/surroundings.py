@@ -13,9 +13,7 @@ from serving.release.state import load_state
 from serving.release.traffic import Target
 from serving.release_gate import ReleaseGate
 
-Outcome = Literal[
-    "unchanged", "released", "reloaded", "rolling_out", "paused", "refused", "rolled_back", "unavailable"
-]
+Outcome = Literal["unchanged", "released", "reloaded", "rolling_out", "paused", "refused", "rolled_back", "unavailable"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

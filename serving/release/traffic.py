@@ -71,6 +71,10 @@ class Traffic:
             if old.name not in {route.name, left} and not old.name.startswith("."):
                 shutil.rmtree(old, ignore_errors=True)
 
+    def is_set(self) -> bool:
+        """Whether there is a plan to follow."""
+        return (self.folder / "current").is_dir()
+
     def version_of(self, share: int) -> str:
         """Return the version that answers one of the 100 shares; "" for the one that serves."""
         return self._follow(str(share))

@@ -16,8 +16,8 @@ import httpx
 from audit import AuditLog
 from imaging.errors import ServiceError
 from serving.client import ChestXrayClient
+from serving.release.reconciling import Release, ReleaseResult
 from serving.release.record import ReleaseRecord
-from serving.release import Release, ReleaseResult
 from serving.release.smoke import smoke_test
 from serving.tokens import authorization
 from serving.torchserve import ManagementClient

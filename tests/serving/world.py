@@ -11,11 +11,11 @@ from audit import AuditEvent, AuditLog
 from audit.predictions import PredictionSpool
 from serving.errors import SmokeTestError
 from serving.release.plan import DEFAULT
+from serving.release.reconciling import Release
 from serving.release.record import ACTOR, ReleaseRecord
-from serving.release import Release
+from serving.release.state import load_state
 from serving.release.traffic import Traffic
 from serving.release_gate import ReleaseGate, may_answer
-from serving.release.state import load_state
 from tests.serving.factories import MemoryRegistry, MemoryServer
 from tests.signing import trust
 

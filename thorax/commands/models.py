@@ -96,7 +96,7 @@ def approve(
 @app.command()
 def release(as_json: Json = False) -> None:
     """Compare the champion with what serves, once, and do what is missing; the controller does so by itself."""
-    from serving.release import reconcile
+    from serving.release.reconciling import reconcile
 
     _, settings = sign_in("controller")
     result = reconcile(settings)

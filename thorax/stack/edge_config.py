@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from imaging.settings import Settings
+from serving.release.traffic import SHADOW, SHARES, Traffic
+from serving.tokens import shadow_token
 from thorax.stack.edge_tls import tls_lines
-from thorax.stack.places import LOOPBACK
+from thorax.stack.places import LOOPBACK, Places
 from thorax.stack.site import Site
 from thorax.stack.torchserve_server import ANSWER_WITHIN_S, LARGEST_BODY, bearer, inference_socket
 
@@ -24,6 +26,8 @@ BURST_S = 2
 TOKEN = re.compile(r"[A-Za-z0-9_.-]{8,128}")
 LONGER_THAN_TORCHSERVE_S = 30
 RETRY_AFTER_S = 2
+SHADOW_CALLS = 8
+"""How many copies for a version in shadow are in hand at the same time."""
 
 ROUTES = {
     r"^/predictions/chest-xray(?:\?|$)": "/predictions/chest-xray",
@@ -86,7 +90,7 @@ TRY_AGAIN = (429, 502, 503, 504)
 def render(site: Site) -> str:
     """Return the configuration of this stack's nginx; every path and address in it is the stack's own."""
     folder, settings = site.places.edge, Settings()
-    token = inference_token(site)
+    token, traffic = inference_token(site), Traffic.of(site.places.home).folder / "current"
     values = {
         "USER": f"user {pwd.getpwuid(0).pw_name};" if os.geteuid() == 0 else "",
         "ROOT": quoted(f"{folder}/nothing").replace("$", "${dollar}"),
@@ -96,6 +100,12 @@ def render(site: Site) -> str:
         "LARGEST_BODY": str(LARGEST_BODY),
         "OPENAPI": quoted(f"{folder}/openapi.json").replace("$", "${dollar}"),
         "ROUTES": "\n".join(f'        "~{pattern}" "{name}";' for pattern, name in ROUTES.items()),
+        "SHARES": "\n".join([*(f"        1% {share};" for share in range(SHARES - 1)), f"        * {SHARES - 1};"]),
+        "SHARES_ROOT": quoted(f"{traffic}/").replace("$", "${dollar}")[:-1] + '$edge_share"',
+        "SHADOW_ROOT": quoted(f"{traffic}/{SHADOW}").replace("$", "${dollar}"),
+        "SHADOW_CALLS": str(SHADOW_CALLS),
+        "SHADOW_TOKEN": shadow_token(site.places.home),
+        "COPIES_SOCKET": quoted(f"unix:{copies_socket(site.places)}"),
         "SOCKET": quoted(f"unix:{inference_socket(site.places)}"),
         "OWN_TOKEN": f'        "~^Bearer {re.escape(token)}$" 1;' if token else "",
         "UPSTREAM_TOKEN": f"Bearer {token}" if token else "",
@@ -120,6 +130,11 @@ def inference_token(site: Site) -> str:
     """Return TorchServe's own token as it wrote it at its last start; empty where it is not up."""
     token = bearer(site.places, "inference").get("Authorization", "").removeprefix("Bearer ")
     return token if TOKEN.fullmatch(token) else ""
+
+
+def copies_socket(places: Places) -> Path:
+    """Return the socket where the edge takes its copies of requests from itself."""
+    return inference_socket(places).with_name("copies.sock")
 
 
 def quoted(text: str) -> str:

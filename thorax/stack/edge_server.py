@@ -5,12 +5,15 @@ which a process of ours is known, and outlive a master that is killed.
 """
 
 import os
+import secrets
 import shutil
 
 from imaging.atomic import write_text
 from imaging.errors import ServiceError
 from serving.openapi import openapi_json
-from thorax.stack.edge_config import render
+from serving.release.traffic import Route, Traffic
+from serving.tokens import shadow_token, shadow_token_file
+from thorax.stack.edge_config import copies_socket, render
 from thorax.stack.site import Site, ask
 from thorax.stack.torchserve_server import bearer
 
@@ -41,11 +44,16 @@ def variables(_site: Site) -> dict[str, str]:
 
 
 def prepare(site: Site) -> None:
-    """Write the configuration; remove the bodies that a kill left."""
-    folder = site.places.edge
+    """Write the configuration; remove the bodies and the socket that a kill left. Traffic goes on as it was sent."""
+    folder, traffic = site.places.edge, Traffic.of(site.places.home)
     shutil.rmtree(folder / "bodies", ignore_errors=True)
     for place in (folder, folder / "logs", folder / "bodies", folder / "nothing", site.places.clients):
         place.mkdir(parents=True, exist_ok=True, mode=0o700)
+    copies_socket(site.places).unlink(missing_ok=True)
+    if not traffic.is_set():
+        traffic.send(Route())
+    if not shadow_token(site.places.home):
+        write_text(shadow_token_file(site.places.home), secrets.token_urlsafe(32) + "\n", mode=0o600)
     write_text(folder / "openapi.json", openapi_json())
     write_text(folder / "nginx.conf", render(site), mode=0o600)
 
