@@ -27,7 +27,9 @@ def main() -> None:
 
     import uvicorn
 
-    uvicorn.run(app, host=host, port=int(port), log_level="info", access_log=False, timeout_graceful_shutdown=3)
+    from serving.registry_server.closed import closing
+
+    uvicorn.run(closing(app), host=host, port=int(port), log_level="info", access_log=False, timeout_graceful_shutdown=3)
 
 
 def tell_workers(database: Path, artifacts: str) -> None:

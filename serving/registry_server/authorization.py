@@ -19,7 +19,7 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from audit import AuditError, record
 from imaging.errors import ServiceError
-from serving.registry_server.rules import AUTHOR_TAG, Change, Wish, refusal
+from serving.registry_server.rules import AUTHOR_TAG, MEANING_TAG, Change, Wish, refusal
 
 if TYPE_CHECKING:
     from flask.wrappers import Response
@@ -55,6 +55,11 @@ def approvers() -> frozenset[str]:
     return frozenset(name.strip() for name in names if name.strip())
 
 
+def needs_meaning() -> bool:
+    """Whether an approval without a meaning is refused: `THORAX_APPROVAL_MEANING=required`."""
+    return os.environ.get("THORAX_APPROVAL_MEANING", "") == "required"
+
+
 def check_routes() -> None:
     """Make sure that MLflow still has every handler that is guarded here, under the names this file knows.
 
@@ -74,7 +79,8 @@ def _decide() -> "Authorization | Response":
         return found
     wish = _read_wish(str(found.username), *GUARDED[request.endpoint])
     try:
-        return _refuse(wish, reason) if (reason := refusal(wish, approvers())) else _allow(wish, found)
+        reason = refusal(wish, approvers(), needs_meaning=needs_meaning())
+        return _refuse(wish, reason) if reason else _allow(wish, found)
     except (AuditError, OSError) as error:
         logger.warning("audit record not written: %s", error)
         return _answer(503, "TEMPORARILY_UNAVAILABLE", "the audit record cannot be written; nothing was changed")
@@ -101,7 +107,8 @@ def _read_wish(user: str, change: Change, message: Callable[[], Any]) -> Wish:
 def _allow(wish: Wish, who: Authorization) -> Authorization:
     """Let the request through; an approval is on record before it takes effect."""
     if wish.is_approval:
-        details = {"alias": wish.key, "author": wish.tags[AUTHOR_TAG], "meaning": "approved to be served"}
+        meaning = wish.tags.get(MEANING_TAG, "").strip() or "approved to be served"
+        details = {"alias": wish.key, "author": wish.tags[AUTHOR_TAG], "meaning": meaning}
         record("model.approved", subject=wish.subject, actor=wish.user, details=details)
         after_this_request(lambda response: _note_failure(wish, response))
     if wish.change == "create_version" and AUTHOR_TAG not in wish.tags:

@@ -15,6 +15,7 @@ CONTROLLER_ALIASES = frozenset({"previous", "shadow", "canary"})
 GUARDED_ALIASES = CONTROLLER_ALIASES | {CHAMPION}
 CONTROLLER_TAGS = ("deployment.", "approved_")
 APPROVAL_TAGS = "approval."
+MEANING_TAG = "approval.meaning"
 AUTHOR_TAG = "author"
 LASTING_TAGS = ("gates", "package.", "dataset.", "image.", "recipe", "trigger", AUTHOR_TAG)
 """Set once, by the author, and never changed: what the gates, the signature and the approver relied on."""
@@ -51,10 +52,20 @@ class Wish:
         return self.change == "set_alias" and self.key == CHAMPION and self.user != CONTROLLER
 
 
-def refusal(wish: Wish, approvers: frozenset[str]) -> str:
-    """Return why `wish` is refused, or "" where it is not."""
+def refusal(wish: Wish, approvers: frozenset[str], *, needs_meaning: bool = False) -> str:
+    """Return why `wish` is refused, or "" where it is not.
+
+    Args:
+        wish: What is asked for.
+        approvers: Who may put a version into service.
+        needs_meaning: Whether an approval has to say in the tag `approval.meaning` what it means.
+    """
     if wish.change in ("set_alias", "delete_alias"):
-        return _alias_refusal(wish, approvers)
+        refused = _alias_refusal(wish, approvers)
+        lacks_meaning = needs_meaning and wish.is_approval and not wish.tags.get(MEANING_TAG, "").strip()
+        return refused or (
+            f"say what the approval means first, in the version's tag {MEANING_TAG}" if lacks_meaning else ""
+        )
     if wish.change in ("set_tag", "delete_tag"):
         return _tag_refusal(wish, approvers)
     if wish.change == "create_version":

@@ -1,73 +1,31 @@
 """The authorization function inside the real MLflow application, asked through its own test client."""
 
 import json
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from audit import AuditLog
 from imaging.errors import ServiceError
+from serving.registry_server.closed import is_closed
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
 
-PASSWORD = "a password of this test"
-CONFIG = """[mlflow]
-default_permission = EDIT
-database_uri = sqlite:///{folder}/users.db
-admin_username = admin
-authorization_function = serving.registry_server.authorization:authorize
-auth_cache_ttl_seconds = 60
-"""
+GOLDEN = Path(__file__).parents[2] / "goldens" / "registry_routes.txt"
+READS = {"GET", "HEAD", "OPTIONS"}
+HARMLESS = {
+    "_create_registered_model": "a new model serves nothing",
+    "_update_registered_model": "its description",
+    "_set_registered_model_tag": "of the model as a whole; a release reads none",
+    "_delete_registered_model_tag": "as above",
+    "_update_model_version": "the description, which no release reads",
+    "_transition_stage": "MLflow's old stages, which no release reads",
+}
+"""What writes to the registry and cannot change what is served."""
+OF_THE_REGISTRY = ("model_version", "registered_model", "transition_stage")
 
 Ask = Callable[..., Any]
-
-
-@pytest.fixture(scope="module")
-def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """MLflow's application on databases of its own, with five users."""
-    folder = tmp_path_factory.mktemp("registry")
-    (folder / "basic_auth.ini").write_text(CONFIG.format(folder=folder), encoding="utf-8")
-    before = dict(os.environ)
-    os.environ |= {
-        "MLFLOW_AUTH_CONFIG_PATH": str(folder / "basic_auth.ini"),
-        "MLFLOW_AUTH_ADMIN_PASSWORD": PASSWORD,
-        "MLFLOW_FLASK_SERVER_SECRET_KEY": "only for this test",
-    }
-    try:
-        from serving.registry_server.__main__ import build_app, create_database, tell_workers
-
-        tell_workers(folder / "mlflow.db", str(folder / "artifacts"))
-        create_database(folder / "mlflow.db")
-        build_app()
-        from mlflow.server import app, auth, handlers
-
-        for name in ("trainer", "approver", "controller", "somebody"):
-            auth.store.create_user(name, PASSWORD)
-        handlers._get_model_registry_store().create_registered_model("chest-xray")
-        yield app
-        auth.store.engine.dispose()
-        handlers._get_model_registry_store().engine.dispose()
-    finally:
-        os.environ.clear()
-        os.environ |= before
-
-
-@pytest.fixture
-def log(home: Path) -> AuditLog:
-    return AuditLog(home / "audit")
-
-
-@pytest.fixture
-def ask(registry: Any, home: Path) -> Ask:
-    def call(user: str, method: str, path: str, body: Any = None, *, api: str = "api", **more: Any) -> Any:
-        text = {} if body is None else {"data": json.dumps(body), "content_type": "application/json"}
-        more.setdefault("auth", (user, PASSWORD) if user else None)
-        return registry.test_client().open(f"/{api}/2.0/mlflow/{path}", method=method, **{**text, **more})
-
-    return call
 
 
 @pytest.fixture
@@ -227,3 +185,44 @@ def test_an_mlflow_without_a_guarded_handler_does_not_start(registry, monkeypatc
     monkeypatch.setitem(authorization.GUARDED, "_renamed_handler", authorization.GUARDED["_delete_model_version"])
     with pytest.raises(ServiceError, match="_renamed_handler"):
         authorization.check_routes()
+
+
+def flask_routes(app) -> list[tuple[str, str, str]]:
+    """Return (endpoint, method, path) of every route that may change something and is not closed."""
+    return sorted(
+        (str(rule.endpoint), method, str(rule.rule))
+        for rule in app.url_map.iter_rules()
+        for method in (rule.methods or set()) - READS
+        if not is_closed(str(rule.rule))
+    )
+
+
+def test_every_route_that_writes_the_registry_is_guarded_or_known_as_harmless(registry):
+    from serving.registry_server.authorization import GUARDED
+
+    writing = {endpoint for endpoint, _, _ in flask_routes(registry) if any(one in endpoint for one in OF_THE_REGISTRY)}
+    assert writing == GUARDED.keys() | HARMLESS.keys()
+
+
+def test_every_open_route_that_changes_something_is_known(registry, update_goldens):
+    """Another MLflow fails here until somebody has looked at what it added."""
+    routes = "".join(f"{endpoint} {method} {path}\n" for endpoint, method, path in flask_routes(registry))
+    if update_goldens:
+        GOLDEN.write_text(routes, encoding="utf-8")
+    assert routes == GOLDEN.read_text(encoding="utf-8")
+
+
+def test_the_assistant_the_gateway_and_jobs_are_closed(registry):
+    from mlflow.server.fastapi_app import app
+
+    paths = set(app.openapi()["paths"])
+    assert any("assistant" in path for path in paths), "where did MLflow put its assistant?"
+    open_paths = {path for path in paths if not is_closed(path)}
+    assert all("mlflow-artifacts" in path or path.endswith(("/server-info", "/health")) for path in open_paths)
+
+
+def test_graphql_changes_nothing(registry):
+    from mlflow.server.graphql.graphql_schema_extensions import schema
+
+    changes = schema.graphql_schema.mutation_type.fields
+    assert set(changes) == {"mlflowSearchRuns", "mlflowSearchDatasets", "testMutation"}

@@ -104,3 +104,20 @@ def test_what_serves_or_may_serve_again_is_not_deleted(change):
     assert refusal(replace(wish, aliases=frozenset({"challenger"})), APPROVERS) == ""
     for alias in GUARDED_ALIASES:
         assert alias in refusal(replace(wish, aliases=frozenset({alias})), APPROVERS)
+
+
+@pytest.mark.parametrize("meaning", ["", "  ", None])
+def test_an_approval_without_a_meaning_is_refused_where_policy_wants_one(meaning):
+    tags = {"author": "trainer"} | ({} if meaning is None else {"approval.meaning": meaning})
+    wish = replace(APPROVAL, tags=tags)
+    assert "approval.meaning" in refusal(wish, APPROVERS, needs_meaning=True)
+    assert refusal(wish, APPROVERS) == ""
+
+
+def test_an_approval_that_says_what_it_means_passes():
+    meant = replace(APPROVAL, tags={"author": "trainer", "approval.meaning": "for clinical evaluation"})
+    assert refusal(meant, APPROVERS, needs_meaning=True) == ""
+
+
+def test_the_controller_needs_no_meaning_to_put_champion_back():
+    assert refusal(replace(APPROVAL, user="controller"), APPROVERS, needs_meaning=True) == ""
