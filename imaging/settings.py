@@ -70,7 +70,7 @@ class Settings(BaseSettings):
     """TorchServe's key file, with the inference and management tokens."""
 
     rollout: Path | None = None
-    """Plan (YAML) of the steps by which an approved version takes over; the platform's own where empty."""
+    """Plan (YAML) of the steps by which an approved version takes over; `home/rollout.yaml` where empty."""
 
     client_rate: int = Field(default=50, gt=0)
     """How many requests a second an integration may send through the edge; twice as many at once."""

@@ -102,10 +102,10 @@ class ManagementClient:
         deadline = time.monotonic() + DRAINED_WITHIN_S
         while time.monotonic() < deadline:
             loaded = self.loaded().get(version)
-            if loaded is None or not loaded.is_ready:
+            if loaded is None:
                 return
-            if loaded.pending_requests == 0:
-                self.sleep(IN_HAND_S)
+            if loaded.pending_requests == 0:  # what waits for a worker that is being started again is answered too
+                self.sleep(IN_HAND_S if loaded.is_ready else 0.0)
                 return
             self.sleep(self.pause_s)
 

@@ -29,7 +29,8 @@ def main() -> None:
 
     from serving.registry_server.closed import closing
 
-    uvicorn.run(closing(app), host=host, port=int(port), log_level="info", access_log=False, timeout_graceful_shutdown=3)
+    app = closing(app)
+    uvicorn.run(app, host=host, port=int(port), log_level="info", access_log=False, timeout_graceful_shutdown=3)
 
 
 def tell_workers(database: Path, artifacts: str) -> None:

@@ -1,8 +1,8 @@
-"""Paths of MLflow's server that lead out of the registry: an assistant that runs commands on this machine, a gateway to
-language models, jobs, webhooks, traces. Nobody needs them here, so that nobody reaches them, whatever their rights.
+"""Paths of MLflow's server that lead out of the registry, which nobody reaches, whatever their rights.
 
-Known by the path alone, before MLflow sees the request. What MLflow adds in a later version is told by a test, which
-asks of every route whether it is closed, guarded or known.
+They are an assistant that runs commands on this machine, a gateway to language models, jobs, webhooks, traces. Known by
+the path alone, before MLflow sees the request. What MLflow adds in a later version is told by a test, which asks of
+every route whether it is closed, guarded or known.
 """
 
 import json

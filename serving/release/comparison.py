@@ -170,4 +170,4 @@ def _wilson(found: int, of: int) -> Estimate:
     share = found / of
     middle = (share + Z_95**2 / (2 * of)) / (1 + Z_95**2 / of)
     half = Z_95 * np.sqrt(share * (1 - share) / of + Z_95**2 / (4 * of * of)) / (1 + Z_95**2 / of)
-    return Estimate(value=share, low=float(max(0.0, middle - half)), high=float(min(1.0, middle + half)))
+    return Estimate(value=share, low=float(min(share, max(0.0, middle - half))), high=float(max(share, middle + half)))

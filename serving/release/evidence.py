@@ -1,7 +1,7 @@
 """What a step of a rollout has shown so far, from the prediction log, and whether it breaks a bound of the plan.
 
-Shares are held against their bound by the lower end of their interval (Wilson 1927, one-sided 95 %), so that a single
-mishap among few requests is no breach, and a fault that everybody meets is one after some ten.
+Shares are held against their bound by the lower end of their interval (Wilson 1927, one-sided 95 %) and from three
+mishaps on, so that one among few requests is no breach, and a fault that every request meets is one at the third.
 """
 
 import math
@@ -21,6 +21,7 @@ FAULTS = ("service_unavailable", "service_timeout", "not_released", "torchserve_
 """Refusals that say something of the server and nothing of the image."""
 OURS = ("smoke-",)
 """Requests that are the release's own begin with it."""
+MISHAPS = 3
 FOR_ANSWERED_SHARE = 20
 FOR_LATENCY = 100
 FOR_SCORES = 20
@@ -122,9 +123,9 @@ def breach(evidence: Evidence, bounds: Bounds, step: Step) -> str:
     sent = share * (evidence.requests + evidence.others) if step.kind == "canary" else evidence.others
     if sent >= FOR_ANSWERED_SHARE and evidence.requests < bounds.answered_share * sent:
         return f"it answered {evidence.requests} of some {sent:.0f} requests sent to it"
-    if at_least(evidence.errors, evidence.requests) > bounds.error_rate:
+    if evidence.errors >= MISHAPS and at_least(evidence.errors, evidence.requests) > bounds.error_rate:
         return f"{evidence.errors} of {evidence.requests} requests failed (bound {bounds.error_rate:.1%})"
-    if at_least(evidence.disagreed, evidence.compared) > bounds.disagreement:
+    if evidence.disagreed >= MISHAPS and at_least(evidence.disagreed, evidence.compared) > bounds.disagreement:
         named = f"{evidence.disagreed} of {evidence.compared} images"
         return f"it names another class for {named} (bound {bounds.disagreement:.0%})"
     if evidence.compared >= FOR_SCORES and evidence.score_shift > bounds.score_shift:

@@ -8,8 +8,10 @@ from pydantic import Field, ValidationError, model_validator
 
 from imaging.config import Frozen
 from imaging.errors import ConfigurationError
+from imaging.settings import Settings
 
 DEFAULT = Path(__file__).with_name("rollout.yaml")
+IN_HOME = "rollout.yaml"
 
 
 class Step(Frozen):
@@ -57,6 +59,16 @@ class RolloutPlan(Frozen):
         if shares != sorted(shares):
             raise ValueError("a step never has a smaller share than the one before it")
         return self
+
+
+def plan_of(settings: Settings) -> RolloutPlan:
+    """Return the plan that `THORAX_ROLLOUT` names, else that of the home, else the platform's own.
+
+    Raises:
+        ConfigurationError: the file is not a plan, or is named and not there.
+    """
+    in_home = settings.home / IN_HOME
+    return load_plan(settings.rollout or (in_home if in_home.exists() else None))
 
 
 def load_plan(path: Path | None) -> RolloutPlan:

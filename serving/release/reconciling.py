@@ -20,7 +20,7 @@ from serving.packages import fetch_package
 from serving.release.endings import abandon, finish, refuse, roll_back
 from serving.release.keeping import Keeper
 from serving.release.orders import pause_of
-from serving.release.plan import load_plan
+from serving.release.plan import plan_of
 from serving.release.record import ReleaseRecord
 from serving.release.rollout import roll_out
 from serving.release.smoke import smoke_test
@@ -166,7 +166,7 @@ class Release(Surroundings):
         """Return the release with the steps it takes: none for a first version, nor for a way back."""
         state = load_state(self.folder)
         is_way_back = self._is_way_back(state, pending.version)
-        plan = load_plan(self.settings.rollout) if state.serving and not is_way_back else None
+        plan = plan_of(self.settings) if state.serving and not is_way_back else None
         return pending.model_copy(update={"plan": plan, "is_way_back": is_way_back})
 
     def _is_way_back(self, state: ReleaseState, version: str) -> bool:

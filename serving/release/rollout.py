@@ -12,12 +12,15 @@ from serving.release.state import Pending, Served, load_state, save_state
 from serving.release.surroundings import Surroundings
 from serving.release.traffic import Route
 
+MOST_LOSSES = 3
+"""How often a version may be found without a worker while it is rolled out: TorchServe itself may be started again."""
+
 
 def roll_out(around: Surroundings, pending: Pending) -> bool:
     """Do what is missing at this step, and the next ones where it is over; return whether all of them are.
 
     Raises:
-        RolloutBreachError: the version broke a bound.
+        RolloutBreachError: the version broke a bound, or loses its worker again and again.
         ModelLoadError: it was lost, and does not load again.
     """
     seen: Evidence | None = None
@@ -48,12 +51,10 @@ def _is_over(seen: Evidence, step: Step, seconds: float) -> bool:
 
 
 def _hold(around: Surroundings, pending: Pending, candidate: Served, step: Step, seen: Evidence | None) -> Pending:
-    """Give the version its part of the traffic; one that TorchServe lost gets none until it is ready again."""
+    """Give the version its part of the traffic, or none while it has no worker."""
     loaded = around.server.loaded().get(candidate.version)
     if loaded is None or not loaded.is_ready:
-        around.target.send(Route())
-        around.server.register(candidate.archive)
-        around.server.wait_until_ready(candidate.version)
+        pending = _mend(around, pending, candidate)
     if step.kind == "shadow":
         around.gate.shadow(candidate.version, candidate.digest, around.shadow_token)
         around.target.send(Route(shadow=candidate.version))
@@ -67,6 +68,20 @@ def _hold(around: Surroundings, pending: Pending, candidate: Served, step: Step,
         around.record.once(pending, "release.shifted", {"step": step.name, "share": step.share, **shown})
         pending = pending.model_copy(update={"told": pending.step})
         _save(around, pending)
+    return pending
+
+
+def _mend(around: Surroundings, pending: Pending, candidate: Served) -> Pending:
+    """Take all traffic from a version that lost its worker, wait for another one, and let the step begin anew."""
+    around.target.send(Route())
+    pending = pending.model_copy(update={"losses": pending.losses + 1})
+    _save(around, pending)
+    if pending.losses > MOST_LOSSES:
+        raise RolloutBreachError(f"it was without a worker {pending.losses} times")
+    around.server.register(candidate.archive)
+    around.server.wait_until_ready(candidate.version)
+    pending = pending.model_copy(update={"since": around.clock()})
+    _save(around, pending)
     return pending
 
 

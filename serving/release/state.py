@@ -39,6 +39,8 @@ class Pending(Frozen):
     """Of the plan, which it is at."""
     since: float = 0.0
     """When that step began, in seconds of the epoch."""
+    losses: int = 0
+    """How often it was found without a worker during the rollout."""
     told: int = -1
     """The last step that is in the registry and in the record."""
     is_way_back: bool = False

@@ -1,5 +1,6 @@
 """MLflow with its basic-auth app on SQLite, artifacts in the S3 API; and its users and their rights."""
 
+import os
 from typing import Any
 
 import httpx
@@ -27,6 +28,7 @@ def variables(site: Site) -> dict[str, str]:
         **TELEMETRY_OFF,
         "THORAX_HOME": str(site.places.home),
         "THORAX_APPROVERS": "approver",
+        "THORAX_APPROVAL_MEANING": os.environ.get("THORAX_APPROVAL_MEANING", ""),
         "THORAX_REGISTRY_DATABASE": str(folder / "mlflow.db"),
         "THORAX_REGISTRY_ADDRESS": f"{LOOPBACK}:{site.ports['mlflow']}",
         "THORAX_REGISTRY_ARTIFACTS": "s3://mlflow",

@@ -34,6 +34,18 @@ def test_the_configuration_is_the_one_that_was_read(update_goldens):
     assert configuration() == GOLDEN.read_text(encoding="utf-8")
 
 
+def test_every_hundredth_of_the_requests_has_a_link_to_follow():
+    text = configuration()
+    shares = re.findall(r"^        (?:1%|\*) (\d+);$", text, flags=re.MULTILINE)
+    assert shares == [str(share) for share in range(100)]
+
+
+def test_no_client_passes_for_a_copy_to_a_version_in_shadow():
+    text = configuration()
+    assert 'proxy_set_header X-Thorax-Shadow "";' in text.partition("location = /predictions/chest-xray {")[0]
+    assert re.findall(r"location = /(?:copy|ask|taken) {\s+internal;", text) != []
+
+
 def test_it_waits_longer_than_torchserve_and_takes_as_much():
     text = configuration()
     for kind in ("proxy", "grpc"):
@@ -47,9 +59,11 @@ def test_every_place_of_it_is_in_the_home_and_every_listener_on_loopback():
     text = configuration("/home/radiology/.thorax")
     directives = r"pid|lock_file|root|access_log|server|\w+_temp_path"
     places = re.findall(rf'^\s*(?:{directives}) "(?:unix:)?([^"]+)"', text, flags=re.MULTILINE)
-    assert len(places) == 11
+    assert len(places) == 14
     assert all(place.startswith("/home/radiology/.thorax/") for place in places)
-    listeners = re.findall(r"^\s*listen (\S+?)[ ;]", text, flags=re.MULTILINE)
+    copies = 'listen "unix:/home/radiology/.thorax/torchserve/tmp/copies.sock";'
+    assert copies in text
+    listeners = re.findall(r"^\s*listen (\S+?)[ ;]", text.replace(copies, ""), flags=re.MULTILINE)
     assert listeners == [f"127.0.0.1:{DEFAULT_PORTS['inference']}", f"127.0.0.1:{DEFAULT_PORTS['grpc_inference']}"]
 
 
