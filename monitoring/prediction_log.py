@@ -32,6 +32,8 @@ STATE = "collector.json"
 ACCESS_STATE = "access_log.json"
 EDGE_STATE = "edge_log.json"
 GRPC_STATE = "grpc_log.json"
+LEAVES = "sorted canonical rows"
+"""How the leaves of a batch's Merkle tree are made and ordered, as its event says."""
 LARGEST_BATCH = 32 * 2**20
 """Bytes of spool taken at a time."""
 LOCK_WITHIN_S = 60.0
@@ -154,8 +156,8 @@ def _keep(
     for folder, members in parts.items():
         _write_parquet(parquet / folder / f"{name}.parquet", members)
     if log is not None and rows:
-        root = merkle_root([canonical_line(row) for row in rows])
-        details = {"rows": len(rows), "merkle_root": root, "partitions": sorted(parts)}
+        root = merkle_root(sorted(canonical_line(row) for row in rows))
+        details = {"rows": len(rows), "merkle_root": root, "partitions": sorted(parts), "leaves": LEAVES}
         log.append("prediction.logged", actor=actor, subject=f"predictions/{name}", details=details)
     del state["pending"][path.name]
     state["offsets"][path.name] = end

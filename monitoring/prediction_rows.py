@@ -47,8 +47,10 @@ def to_table(rows: Iterable[Mapping[str, Any]]) -> "pa.Table":
 
 
 def canonical_line(row: Mapping[str, Any]) -> bytes:
-    """Return the text of a row that the batch's Merkle root is made of."""
-    return json.dumps(row, sort_keys=True, separators=(",", ":")).encode()
+    """Return the text of a row that the batch's Merkle root is made of: the same of a spooled row and of a kept one."""
+    plain = _plain(row)
+    kept = plain | {name: dict(plain[name]) for name in MAPS}
+    return json.dumps(kept, sort_keys=True, separators=(",", ":")).encode()
 
 
 def date_of(path: Path) -> str:

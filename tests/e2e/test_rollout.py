@@ -183,22 +183,21 @@ def kill_a_worker(home: Path, version: str) -> None:
 
 
 def watch_a_rollout(home: Path, traffic: Traffic, *, kill: str) -> dict[str, Counter]:
-    """Wait until version 2 serves, and kill a worker on the way; count who answered in the middle of each step."""
+    """Wait until version 2 serves, and kill a worker on the way; count who answered in each step until then."""
     seen: dict[str, Counter] = {}
     begun = entered = time.time()
-    step, killed = "", False
+    step, killed = "", 0.0
     while serving(home) != "2":
         assert time.time() < begun + 240, standing(settings_for(home, "trainer"))
         now = step_of(home)
         if now != step:
-            if step:
-                seen[step] = traffic.between(entered + 1.0, time.time() - 1.0)
             step, entered = now, time.time()
-        if step == "canary 50 %" and not killed and time.time() > entered + 2:
+        if step and not killed:
+            seen[step] = traffic.between(entered + 0.5, time.time() - 0.5)
+        if step == "canary 50 %" and not killed and time.time() > entered + 4:
             kill_a_worker(home, kill)
-            killed = True
+            killed = time.time()
         time.sleep(0.05)
-    seen[step] = traffic.between(entered + 1.0, time.time() - 1.0)
     assert killed
     return seen
 

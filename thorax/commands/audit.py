@@ -82,6 +82,42 @@ def export(
         raise typer.Exit(1)
 
 
+@app.command()
+def prove(
+    request_id: Annotated[str, typer.Argument(help="As the answer has it.")],
+    out: Annotated[Path | None, typer.Option(help="File to write the proof to (JSON); else it is printed.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Prove that a request is in the prediction log as the record vouches for it, without the other requests."""
+    import json
+
+    from imaging.atomic import write_text
+    from imaging.settings import Settings
+    from monitoring.proof import prove as proofs_of
+
+    proofs = proofs_of(Settings().home / "predictions" / "parquet", _log(), request_id)
+    if out is None:
+        emit(proofs if as_json or len(proofs) > 1 else proofs[0], as_json=True)
+        return
+    for number, proof in enumerate(proofs):
+        path = out if number == 0 else out.with_name(f"{out.stem}-{number + 1}{out.suffix}")
+        write_text(path, json.dumps(proof, indent=2) + "\n")
+        text = f"{path}: version {proof['row']['model_version']}, event {proof['event']['seq']} of the record"
+        emit({"path": str(path), "event": proof["event"]}, as_json=as_json, text=text)
+
+
+@app.command("check-proof")
+def check_proof(file: Annotated[Path, typer.Argument(help="What `prove` wrote.")], as_json: Json = False) -> None:
+    """Check a proof against the record; exit 1 where a row, a path or an event was changed."""
+    from monitoring.proof import check_proof as check
+    from monitoring.proof import read_proof
+
+    proof = read_proof(file)
+    event = check(proof, _log())
+    told = {"ok": True, "request_id": proof["row"]["request_id"], "event": event.seq, "time": event.time}
+    emit(told, as_json=as_json, text=f"it holds: in the record since {event.time[:19]}, event {event.seq}")
+
+
 def _log() -> "AuditLog":
     from audit import AuditLog, default_folder
 

@@ -14,7 +14,7 @@ TAIL = 64 * 1024
 
 
 def command(site: Site) -> list[str]:
-    """One process that looks every two seconds."""
+    """One process that looks every second."""
     return [site.python, "-P", "-m", "serving.controller"]
 
 
