@@ -14,6 +14,8 @@ from audit.verification import Verification, event_of, verify_rows
 from audit.witness import Witness, genesis_hash, head_text
 
 DATABASE_NAME = "audit.db"
+CLOCK = "clock_went_back_s"
+"""In the details of an event that was recorded at an earlier time than the one before it: by how many seconds."""
 
 
 class AuditLog:
@@ -54,18 +56,20 @@ class AuditLog:
         self.witness.begin(key, is_new=is_new)
 
         def build(last: Row | None) -> Row:
+            now = utc_text()
+            told = plain | went_back(now, last.time) if last else plain
             event = AuditEvent(
                 seq=last.seq + 1 if last else 1,
-                time=utc_text(),
+                time=now,
                 actor=actor,
                 action=action,
                 subject=subject,
-                details=plain,
+                details=told,
                 previous_hash=last.hash if last else genesis_hash(public),
             )
             digest = sha256_hex(event.text)
             signature = key.sign(head_text(event.seq, digest).encode()).hex()
-            values = (event.seq, event.time, actor, action, subject, canonical(plain), event.previous_hash)
+            values = (event.seq, event.time, actor, action, subject, canonical(told), event.previous_hash)
             return Row(*values, digest, signature)
 
         row = self._store.append(build)
@@ -112,6 +116,12 @@ class AuditLog:
         key = load_or_create_key(self.path, self.witness.public_key_path, is_new=False)
         write_export(path, self._store.rows("ORDER BY seq"), key, self.witness)
         return path
+
+
+def went_back(now: str, before: str) -> dict[str, float]:
+    """Return what an event says where the clock stands before the last record's time; nothing where it does not."""
+    back = (datetime.fromisoformat(before) - datetime.fromisoformat(now)).total_seconds()
+    return {CLOCK: back} if back > 0 else {}
 
 
 def default_folder(home: Path | None = None) -> Path:

@@ -83,6 +83,31 @@ def export(
 
 
 @app.command()
+def report(
+    html: Annotated[Path, typer.Option("--html", help="Page to write.")],
+    begin: Annotated[datetime | None, typer.Option("--from", help="First moment (UTC), else the record's.")] = None,
+    end: Annotated[datetime | None, typer.Option("--to", help="Moment after the last (UTC), else now.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Write a page for an inspector: who approved what and on which evidence, what served, what was refused."""
+    from datetime import UTC
+
+    from audit.report import moment, write_report
+    from imaging.errors import ConfigurationError
+
+    log = _log()
+    first = log.events(limit=None)[:1]
+    since = begin.replace(tzinfo=UTC) if begin else moment(first[0]) if first else datetime.now(UTC)
+    until = end.replace(tzinfo=UTC) if end else datetime.now(UTC)
+    if until <= since:
+        raise ConfigurationError("--to is a moment after --from")
+    found = write_report(html, log, begin=since, end=until)
+    counts = {"approvals": len(found.approvals), "refusals": len(found.refusals), "served": len(found.services)}
+    text = f"{html}: {counts['approvals']} approvals, {counts['refusals']} refused or rolled back"
+    emit({"path": str(html), **counts}, as_json=as_json, text=text)
+
+
+@app.command()
 def prove(
     request_id: Annotated[str, typer.Argument(help="As the answer has it.")],
     out: Annotated[Path | None, typer.Option(help="File to write the proof to (JSON); else it is printed.")] = None,

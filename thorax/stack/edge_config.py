@@ -14,7 +14,7 @@ from serving.tokens import shadow_token
 from thorax.stack.edge_tls import tls_lines
 from thorax.stack.places import LOOPBACK, Places
 from thorax.stack.site import Site
-from thorax.stack.torchserve_server import ANSWER_WITHIN_S, LARGEST_BODY, bearer, inference_socket
+from thorax.stack.torchserve_server import ANSWER_WITHIN_S, LARGEST_BODY, LONGEST_SOCKET, bearer, inference_socket
 
 TEMPLATE = Path(__file__).with_name("nginx.conf.in")
 TEMPORARY = ("body", "proxy", "fastcgi", "uwsgi", "scgi")
@@ -133,8 +133,10 @@ def inference_token(site: Site) -> str:
 
 
 def copies_socket(places: Places) -> Path:
-    """Return the socket where the edge takes its copies of requests from itself."""
-    return inference_socket(places).with_name("copies.sock")
+    """Return the socket where the edge takes its copies of requests from itself, in a folder of its own."""
+    own = places.edge / "copies"
+    folder = own if len(str(own)) <= LONGEST_SOCKET else Path("/tmp") / f"thorax-{places.stack_id}-copies"  # noqa: S108
+    return folder / "copies.sock"
 
 
 def quoted(text: str) -> str:

@@ -49,7 +49,9 @@ def prepare(site: Site) -> None:
     shutil.rmtree(folder / "bodies", ignore_errors=True)
     for place in (folder, folder / "logs", folder / "bodies", folder / "nothing", site.places.clients):
         place.mkdir(parents=True, exist_ok=True, mode=0o700)
-    copies_socket(site.places).unlink(missing_ok=True)
+    copies = copies_socket(site.places).parent
+    shutil.rmtree(copies, ignore_errors=True)
+    copies.mkdir(mode=0o700)
     if not traffic.is_set():
         traffic.send(Route())
     if not shadow_token(site.places.home):

@@ -61,7 +61,7 @@ def test_every_place_of_it_is_in_the_home_and_every_listener_on_loopback():
     places = re.findall(rf'^\s*(?:{directives}) "(?:unix:)?([^"]+)"', text, flags=re.MULTILINE)
     assert len(places) == 14
     assert all(place.startswith("/home/radiology/.thorax/") for place in places)
-    copies = 'listen "unix:/home/radiology/.thorax/torchserve/tmp/copies.sock";'
+    copies = 'listen "unix:/home/radiology/.thorax/edge/copies/copies.sock";'
     assert copies in text
     listeners = re.findall(r"^\s*listen (\S+?)[ ;]", text.replace(copies, ""), flags=re.MULTILINE)
     assert listeners == [f"127.0.0.1:{DEFAULT_PORTS['inference']}", f"127.0.0.1:{DEFAULT_PORTS['grpc_inference']}"]
