@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import ssl
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -65,7 +66,9 @@ def test_it_answers_in_code_and_writes_into_its_home_alone(place):
     ]
     assert all(answer.headers["Server"] == "nginx" for answer in answers)
     log = place / "edge" / "logs" / f"requests-{datetime.now(UTC).date()}.jsonl"
-    rows = list(parse_edge_log(log.read_bytes()))
+    deadline = time.monotonic() + 10  # a line is written once the request is over, which is after its answer
+    while len(rows := list(parse_edge_log(log.read_bytes()))) < 3 and time.monotonic() < deadline:
+        time.sleep(0.05)
     assert [row["refusal_code"] for row in rows] == ["edge_502", "edge_405", "edge_401"]
     assert [row["request_id"] for row in rows] == [answer.json()["request_id"] for answer in answers[1:]]
     assert abs(datetime.fromisoformat(rows[0]["time"]).timestamp() - datetime.now(UTC).timestamp()) < 60
