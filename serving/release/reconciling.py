@@ -4,7 +4,6 @@ Level-triggered: `reconcile` looks at where things stand and does what is missin
 anywhere, run twice, or find TorchServe empty. Nothing stops serving before its successor answers.
 """
 
-import contextlib
 import uuid
 from functools import partial
 from pathlib import Path
@@ -78,8 +77,7 @@ class Release(Surroundings):
             return self._advance(champion)
         if problem:
             return self.result("unavailable", reason=problem)
-        if reloaded:
-            self._load_way_back(load_state(self.folder).previous)
+        self._load_way_back()
         reason = "" if champion else "no version is champion" + ("; the last one still serves" if state.serving else "")
         return self.result("reloaded" if reloaded else "unchanged", reason=reason)
 
@@ -100,11 +98,15 @@ class Release(Surroundings):
         except (ModelLoadError, ModelPackageError, NotFoundError) as error:
             return False, f"the serving version does not load: {error}"
 
-    def _load_way_back(self, previous: Served | None) -> None:
-        """Load the previous version after a restart of TorchServe; it gets ready while the other one serves."""
-        if previous and (self.store / previous.archive).is_file():
-            with contextlib.suppress(ModelLoadError):
-                self.server.register(previous.archive)
+    def _load_way_back(self) -> None:
+        """Load the previous version after a restart of TorchServe; what it refuses to load is no way back any more."""
+        state = load_state(self.folder)
+        if state.serving is None or state.previous is None or state.previous.version in self.server.loaded():
+            return
+        try:
+            self.server.register(state.previous.archive)
+        except ModelLoadError:
+            save_state(self.folder, state.model_copy(update={"previous": None}))
 
     def _advance(self, version: str) -> ReleaseResult:
         """Bring the champion nearer to all of the traffic."""

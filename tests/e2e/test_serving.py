@@ -184,7 +184,8 @@ def test_a_new_champion_takes_over_without_a_failed_request(served):
             thread.join()
     assert failures == []
     assert set(versions) == {"1", "2"}
-    assert set(served.management.loaded()) == {"2"}
+    assert set(served.management.loaded()) == {"1", "2"}
+    assert served.post(data, version="1").json()["code"] == "not_released"
 
 
 def test_a_wrong_reference_answer_keeps_the_old_version_serving(served):

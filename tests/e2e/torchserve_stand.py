@@ -12,13 +12,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
+import yaml
 
 from audit import AuditLog
 from imaging.errors import ServiceError
 from serving.client import ChestXrayClient
+from serving.release.plan import DEFAULT
 from serving.release.reconciling import Release, ReleaseResult
 from serving.release.record import ReleaseRecord
 from serving.release.smoke import smoke_test
+from serving.release.traffic import Traffic
 from serving.tokens import authorization
 from serving.torchserve import ManagementClient
 from tests.serving.factories import MemoryRegistry, write_package
@@ -51,6 +54,7 @@ class Stand:
             champion=self.registry.champion,
             registry=self.registry,
             server=self.management,
+            target=Traffic.of(self.home),
             record=ReleaseRecord(AuditLog(self.home / "audit")),
             smoke_test=self.smoke_test,
             settings=trust(self.home),
@@ -143,9 +147,16 @@ def prepare(home: Path, ports: dict[str, int]) -> Stand:
     client = ChestXrayClient(url=f"http://127.0.0.1:{ports['inference']}", keys=keys)
     management = ManagementClient(url=f"http://127.0.0.1:{ports['management']}", keys=keys, attempts=8)
     stand = Stand(home, client, management, registry, packages)
+    write_plan_without_steps(home)
     until(lambda: answers(management), within_s=90)
     assert stand.reconcile().outcome == "unchanged"
     return stand
+
+
+def write_plan_without_steps(home: Path) -> None:
+    """Let a version take over at once: there is no edge to share requests out."""
+    plan = yaml.safe_load(DEFAULT.read_text(encoding="utf-8"))
+    (home / "rollout.yaml").write_text(yaml.safe_dump(plan | {"steps": []}), encoding="utf-8")
 
 
 def answers(management: ManagementClient) -> bool:

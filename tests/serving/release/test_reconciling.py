@@ -50,6 +50,19 @@ def test_the_version_before_stays_loaded_and_answers_nobody(world):
     assert not world.answers("1")
 
 
+def test_a_way_back_that_does_not_load_any_more_is_given_up_and_what_serves_goes_on(world):
+    for version in ("1", "2"):
+        world.approve(version)
+        world.reconcile()
+    archive = world.state().previous.archive
+    world.server.restart()
+    (world.store / archive).unlink()
+    assert world.reconcile().serving == "2"
+    assert world.state().previous is None
+    assert world.reconcile().outcome == "unchanged"
+    assert set(world.server.archives) == {"2"}
+
+
 def test_a_third_version_unloads_the_first(world, light_packages):
     world.registry.add("3", *light_packages[0])
     for version in ("1", "2", "3"):
