@@ -24,7 +24,8 @@ from serving.errors import AccessDeniedError, RefusedError
 from serving.torchserve import ManagementClient
 from tests.e2e.edge_calls import PATH, ask, bearer, call, logged, pieces, refused, relay_from
 from tests.e2e.torchserve_stand import Stand
-from tests.serving.factories import MemoryRegistry, dicom, write_package
+from tests.serving.factories import dicom, write_package
+from tests.serving.memory import MemoryRegistry
 from thorax import stack
 from thorax.stack import processes
 from thorax.stack.clients import Clients

@@ -24,7 +24,8 @@ from serving.release.smoke import smoke_test
 from serving.release.traffic import Traffic
 from serving.tokens import authorization
 from serving.torchserve import ManagementClient
-from tests.serving.factories import MemoryRegistry, write_package
+from tests.serving.factories import write_package
+from tests.serving.memory import MemoryRegistry
 from tests.signing import trust
 from thorax.stack.torchserve_server import LOG4J
 

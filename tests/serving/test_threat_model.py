@@ -12,6 +12,11 @@ ROWS = [
     .splitlines()
     if re.match(r"\| [STRIDE] \|", line)
 ]
+ATTACKS = [
+    line.split("|")[1:-1]
+    for line in Path("README.md").read_text().partition("| attack |")[2].partition("\n\n")[0].splitlines()
+    if "`test_" in line
+]
 SOURCES = "\n".join(path.read_text() for path in sorted(Path("tests").rglob("test_*.py")))
 
 
@@ -26,3 +31,13 @@ def test_every_row_names_tests_that_exist() -> None:
         assert shield.strip()
         missing = [name for name in names if f"def {name}(" not in SOURCES]
         assert not missing, (threat, missing)
+
+
+def test_every_attack_that_the_readme_lists_names_tests_that_exist() -> None:
+    assert len(ATTACKS) >= 7
+    for attack, what_happens, tests in ATTACKS:
+        names = re.findall(r"`(test_\w+)`", tests)
+        assert what_happens.strip()
+        missing = [name for name in names if f"def {name}(" not in SOURCES]
+        assert names, attack
+        assert not missing, (attack, missing)

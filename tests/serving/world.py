@@ -16,7 +16,7 @@ from serving.release.record import ACTOR, ReleaseRecord
 from serving.release.state import load_state
 from serving.release.traffic import Traffic
 from serving.release_gate import ReleaseGate, may_answer
-from tests.serving.factories import MemoryRegistry, MemoryServer
+from tests.serving.memory import MemoryRegistry, MemoryServer
 from tests.signing import trust
 
 

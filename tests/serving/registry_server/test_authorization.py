@@ -119,6 +119,34 @@ def test_another_content_type_or_the_address_line_moves_nothing(ask, version):
     assert holder(ask) == before
 
 
+@pytest.mark.parametrize(
+    "name", ["X-Forwarded-User", "X-Remote-User", "X-Auth-Request-User", "Remote-User", "X-Forwarded-Email"]
+)
+def test_a_header_that_names_somebody_else_changes_nobody(ask, version, log, name):
+    assert move(ask, "trainer", version, headers={name: "approver"}).status_code == 403
+    assert move(ask, "", version, headers={name: "approver"}).status_code == 401
+    assert {event.actor for event in log.events()} == {"trainer"}
+
+
+def test_mlflows_old_stages_move_no_alias(ask, version, log):
+    before = holder(ask)
+    body = {"name": "chest-xray", "version": version, "stage": "Production", "archive_existing_versions": True}
+    ask("trainer", "POST", "model-versions/transition-stage", body)
+    assert holder(ask) == before
+    assert log.events(action="model.approved") == []
+
+
+def test_the_meaning_of_an_approval_is_on_record_and_may_be_asked_for(ask, version, log, monkeypatch):
+    monkeypatch.setenv("THORAX_APPROVAL_MEANING", "required")
+    refused = move(ask, "approver", version)
+    assert refused.status_code == 403
+    assert "approval.meaning" in refused.get_json()["message"]
+    body = {"name": "chest-xray", "version": version, "key": "approval.meaning", "value": "for clinical evaluation"}
+    assert ask("approver", "POST", "model-versions/set-tag", body).status_code == 200
+    assert move(ask, "approver", version).status_code == 200
+    assert log.events(action="model.approved")[-1].details["meaning"] == "for clinical evaluation"
+
+
 def test_a_version_that_is_not_there_is_neither_approved_nor_recorded(ask, log):
     assert move(ask, "approver", "9999").status_code == 404
     assert log.events() == []

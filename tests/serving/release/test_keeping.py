@@ -4,7 +4,7 @@ import pytest
 
 from serving.errors import ModelLoadError
 from serving.release.keeping import FORGOTTEN_AFTER_S, GRACE_S
-from tests.serving.factories import MemoryServer
+from tests.serving.memory import MemoryServer
 from tests.serving.world import World
 
 
