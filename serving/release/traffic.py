@@ -92,6 +92,8 @@ class Traffic:
             (self.folder / "versions" / name).mkdir(parents=True, exist_ok=True)
         (self.folder / "plans").mkdir(exist_ok=True)
         plan = self.folder / "plans" / route.name
+        if plan.is_dir():  # it came into its place whole, and somebody may be following it
+            return
         with new_directory(plan) as folder:
             for share in range(SHARES):
                 version = route.canary if share < round(SHARES * route.share) else DEFAULT
