@@ -82,9 +82,11 @@ class AuditLog:
         subject: str | None = None,
         since: datetime | None = None,
         limit: int | None = None,
+        after: int | None = None,
     ) -> list[AuditEvent]:
-        """Return events, oldest first; with `limit`, the newest that many. Reading does not verify."""
-        asked = {"action = ?": action, "subject = ?": subject, "time >= ?": utc_text(since) if since else None}
+        """Return events past number `after`, oldest first; with `limit`, the newest that many. It verifies nothing."""
+        moment = utc_text(since) if since else None
+        asked = {"action = ?": action, "subject = ?": subject, "time >= ?": moment, "seq > ?": after}
         conditions = {text: value for text, value in asked.items() if value is not None}
         where = ("WHERE " + " AND ".join(conditions)) if conditions else ""
         order = "ORDER BY seq DESC" + ("" if limit is None else f" LIMIT {max(0, int(limit))}")

@@ -8,13 +8,16 @@ import threading
 from dataclasses import asdict
 from datetime import UTC, datetime
 
+from audit import AuditLog, default_folder
 from audit.errors import AuditError
 from imaging.errors import ThoraxError
 from imaging.settings import Settings
+from serving.notification.outbox import Outbox
 from serving.release.reconciling import ReleaseResult, reconcile
 
 PERIOD_S = 1.0
 LONGEST_PAUSE_S = 30.0
+NOTIFY_EVERY_S = 5.0
 
 logger = logging.getLogger("thorax.controller")
 
@@ -74,6 +77,24 @@ class Controller:
         self._last = what
 
 
+def keep_notifying(settings: Settings, stop: threading.Event) -> None:
+    """Tell people what waits or went wrong, beside the releases and never in their way."""
+    page = f"{settings.mlflow_uri}/#/models/chest-xray" if settings.mlflow_uri else ""
+    outbox = Outbox(home=settings.home, log=AuditLog(default_folder(settings.home)), page=page)
+    last = ""
+    while not stop.wait(NOTIFY_EVERY_S):
+        problem = ""
+        try:
+            outbox.deliver()
+        except (ThoraxError, AuditError) as error:
+            problem = f"{error.code}: {error}"
+        except Exception as error:  # as above: the next look may go well
+            problem = type(error).__name__
+        if problem and problem != last:
+            logger.warning("notification.failed", extra={"fields": {"reason": problem}})
+        last = problem
+
+
 def pause_s(failures: int) -> float:
     """Return the pause after so many failures in a row: doubling, bounded."""
     return min(PERIOD_S * 2.0 ** min(failures, 10), LONGEST_PAUSE_S)
@@ -90,7 +111,9 @@ def main() -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     logger.info("controller.started")
-    Controller(Settings(), stop).run()
+    settings = Settings()
+    threading.Thread(target=keep_notifying, args=(settings, stop), name="notifications", daemon=True).start()
+    Controller(settings, stop).run()
     logger.info("controller.stopped")
     return 0
 

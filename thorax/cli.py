@@ -18,6 +18,7 @@ from thorax.commands import (
     explain,
     models,
     monitor,
+    notify,
     pipelines,
     predict,
     recipes,
@@ -46,6 +47,7 @@ GROUPS = {
     "clients": clients.app,
     "explain": explain.app,
     "monitor": monitor.app,
+    "notify": notify.app,
     "audit": audit.app,
 }
 COMMANDS: dict[str, Callable[..., Any]] = {
