@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import signal
 import sys
 import threading
@@ -20,6 +21,7 @@ from serving.client import ChestXrayClient
 from serving.release.overview import compare_versions, standing
 from serving.release.plan import DEFAULT
 from serving.release.state import ReleaseState, load_state
+from serving.release_gate import ReleaseGate
 from tests.e2e.torchserve_stand import until
 from tests.serving.factories import chest, png, write_package
 from tests.signing import trust
@@ -33,6 +35,8 @@ pytestmark = [
 ]
 
 ROUNDS = int(os.environ.get("THORAX_ROLLOUT_ROUNDS", "2"))
+KILLS = int(os.environ.get("THORAX_ROLLOUT_KILLS", "3"))
+SEED = 20261129
 RATE = 20.0
 DRIVERS = 4
 SHARES = {"canary 10 %": 0.1, "canary 50 %": 0.5}
@@ -241,6 +245,31 @@ def test_rounds_of_approval_and_way_back_lose_no_request(home, capsys):
     events = AuditLog(default_folder(home))
     assert len(events.events(action="release.completed")) == 2 * ROUNDS + 1
     assert events.verify().ok
+
+
+def test_a_controller_killed_at_random_points_ends_in_what_the_registry_asks(home, capsys):
+    random_points, log = random.Random(SEED), AuditLog(default_folder(home))
+    done = len(log.events(action="release.completed"))
+    with Traffic(home) as traffic:
+        for number in range(KILLS):
+            wanted = "21"[number % 2] if random_points.random() < 0.7 else serving(home)
+            approve(home, wanted)
+            time.sleep(random_points.uniform(0.0, 14.0))
+            controller = next(server for server in stack.status(home) if server.name == "controller")
+            os.kill(controller.pid, signal.SIGKILL)
+            stack.up(home)
+        approve(home, "1")
+        until(lambda: serving(home) == "1" and state_of(home).pending is None, within_s=90)
+        settled = time.time() + 1.0
+        until(lambda: len(traffic.between(settled, time.time())) > 0 and time.time() > settled + 3, within_s=30)
+        assert set(traffic.between(settled, time.time())) == {("1", "champion")}
+    assert [(one.version, one.stage) for one in ReleaseGate.of(home / "release").read().released] == [("1", "champion")]
+    assert holder(home, "champion") == "1"
+    assert traffic.failures == []
+    assert log.verify().ok
+    with capsys.disabled():
+        ended = len(log.events(action="release.completed")) - done
+        sys.stdout.write(f"\n{KILLS} kills, {len(traffic.answers)} answers, {ended} releases completed\n")
 
 
 def test_what_version_2_answered_in_shadow_is_compared_image_by_image(home):
