@@ -1,4 +1,4 @@
-"""A version's description: the gates as a Markdown table, then the model card."""
+"""A version's description: what an approver has to see: the gates, the champion beside it, where the rest is."""
 
 from typing import Any
 
@@ -8,15 +8,45 @@ LONGEST = 5000
 """Characters; MLflow's column holds no more on PostgreSQL."""
 
 
-def describe(evidence: Evidence) -> str:
-    """Return the Markdown that MLflow shows on the version's page."""
+def describe(evidence: Evidence, *, run: str = "") -> str:
+    """Return the Markdown that MLflow shows on the version's page.
+
+    Args:
+        evidence: What the registration rests on.
+        run: The source run in MLflow's UI, as `experiments/<id>/runs/<id>`.
+    """
     rows = [_row(result) for result in evidence.gates]
     table = "\n".join(["## Gates", "", "| gate | answer | figure | bound |", "|---|---|---|---|", *rows])
-    text = f"{table}\n\n{evidence.model_card}".strip()
+    parts = [table, _beside_champion(evidence), *([_to_decide(run)] if run else []), evidence.model_card]
+    text = "\n\n".join(parts).strip()
     if len(text) <= LONGEST:
         return text
     more = "\n\n… the whole card is `model/model_card.md` of the source run."
     return text[: LONGEST - len(more)].rstrip() + more
+
+
+def _beside_champion(evidence: Evidence) -> str:
+    """Say how it does beside the champion on the same patients."""
+    compared = evidence.evaluation.get("champion") or {}
+    delta, theirs = compared.get("delta_macro_auroc") or {}, compared.get("champion_macro_auroc") or {}
+    own = (evidence.evaluation.get("overall") or {}).get("macro_auroc") or {}
+    figures = (own.get("value"), theirs.get("value"), delta.get("value"), delta.get("low"), delta.get("high"))
+    title = "## Beside the champion\n\n"
+    if any(figure is None for figure in figures):
+        return f"{title}No comparison: {compared.get('problem') or 'no version was champion when it was evaluated'}."
+    mine, champion, difference, low, high = figures
+    return (
+        f"{title}On the same test patients its macro AUROC is {mine:.3f} and the champion's {champion:.3f}: "
+        f"{difference:+.3f} (95 % interval {low:+.3f} to {high:+.3f})."
+    )
+
+
+def _to_decide(run: str) -> str:
+    return (
+        f"## To decide\n\nThe evaluation with its pictures, the gates' report and the whole model card are the "
+        f"[artifacts of the source run](#/{run}/artifacts). Write what the approval means into the tag "
+        "`approval.meaning`, then give this version the alias `champion`. Its author cannot."
+    )
 
 
 def _row(result: dict[str, Any]) -> str:

@@ -193,7 +193,7 @@ def _create(client: "MlflowClient", evidence: Evidence, tags: dict[str, str]) ->
         source=f"runs:/{run_id}/{MODEL_FOLDER}",
         run_id=run_id,
         tags={**tags, "gates.report": f"runs:/{run_id}/gates/gates.html"},
-        description=describe(evidence),
+        description=describe(evidence, run=f"experiments/{client.get_run(run_id).info.experiment_id}/runs/{run_id}"),
     )
     return str(made.version)
 

@@ -13,18 +13,16 @@ from pathlib import Path
 
 import httpx
 import pytest
-import yaml
 
 from audit import AuditLog, default_folder
 from imaging.registry.session import signed_in
 from serving.client import ChestXrayClient
 from serving.release.overview import compare_versions, standing
-from serving.release.plan import DEFAULT
 from serving.release.state import ReleaseState, load_state
 from serving.release_gate import ReleaseGate
 from tests.e2e.torchserve_stand import until
-from tests.serving.factories import chest, png, write_package
-from tests.signing import trust
+from tests.e2e.two_versions import two_versions
+from tests.serving.factories import chest, png
 from thorax import stack
 from thorax.stack.environment import environment, settings_for
 
@@ -51,42 +49,11 @@ UNLIKE = {"disagreement": 1.0, "score_shift": 1.0, "latency_ratio": 1000.0}
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A stack that serves version 1 and has a version 2, both of random weights."""
-    before = dict(os.environ)
-    for name in [name for name in os.environ if name.startswith("THORAX_")]:
-        del os.environ[name]
-    root = tmp_path_factory.mktemp("rollout")
-    home = root / "home"
-    try:
-        trust(home)
-        plan = yaml.safe_load(DEFAULT.read_text())
-        plan |= {"steps": STEPS, "bounds": plan["bounds"] | UNLIKE}
-        (home / "rollout.yaml").write_text(yaml.safe_dump(plan))
-        stack.up(home)
-        for seed in (0, 1):
-            register(home, root / f"package-{seed}", seed)
+    """A stack that serves version 1 and has a version 2."""
+    with two_versions(tmp_path_factory.mktemp("rollout"), steps=STEPS, **UNLIKE) as home:
         approve(home, "1")
         until(lambda: serving(home) == "1", within_s=120)
         yield home
-    finally:
-        stack.down(home)
-        os.environ.clear()
-        os.environ |= before
-
-
-def register(home: Path, package: Path, seed: int) -> str:
-    """Register a signed package as its pipeline would, with passed gates on record."""
-    digest = write_package(package, seed=seed)
-    AuditLog(default_folder(home)).append(
-        "gate.evaluated", actor="trainer", subject=digest, details={"gate": "all", "passed": True}
-    )
-    tags = {"gates": "passed", "package.digest": digest, "author": "trainer"}
-    with signed_in(settings_for(home, "trainer")) as client:
-        run = client.create_run(client.create_experiment(f"rollout-{seed}")).info.run_id
-        client.log_artifacts(run, str(package), "model")
-        made = client.create_model_version("chest-xray", source=f"runs:/{run}/model", run_id=run, tags=tags)
-        client.set_terminated(run)
-    return str(made.version)
 
 
 def approve(home: Path, version: str) -> float:

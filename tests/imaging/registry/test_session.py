@@ -1,3 +1,4 @@
+import json
 import os
 
 import pytest
@@ -68,3 +69,25 @@ def test_curves_are_read_in_rows_or_columns() -> None:
 
 def test_parameters_are_flat_and_named_in_the_registrys_alphabet() -> None:
     assert dict(_flat({"a": {"b c": (1, 2)}, "d#": None})) == {"a.b c": "[1, 2]", "d_": "None"}
+
+
+def test_the_description_sets_the_version_beside_the_champion_and_says_how_to_decide(tmp_path) -> None:
+    package, evaluation, gates = write_folders(tmp_path)
+    found = json.loads((evaluation / "evaluation.json").read_text())
+    delta = {"value": 0.0127, "low": 0.0018, "high": 0.0249}
+    found["champion"] = {
+        "champion_digest": "sha256:c",
+        "delta_macro_auroc": delta,
+        "champion_macro_auroc": {"value": 0.94},
+    }
+    (evaluation / "evaluation.json").write_text(json.dumps(found))
+    text = describe(Evidence.read(package, evaluation, gates, params={}), run="experiments/3/runs/abc")
+    assert "0.950 and the champion's 0.940: +0.013 (95 % interval +0.002 to +0.025)" in text
+    assert "(#/experiments/3/runs/abc/artifacts)" in text
+    assert text.index("## Gates") < text.index("## Beside the champion") < text.index("## To decide")
+
+
+def test_a_first_version_says_that_there_is_no_champion(tmp_path) -> None:
+    text = describe(Evidence.read(*write_folders(tmp_path), params={}))
+    assert "no version was champion when it was evaluated" in text
+    assert "To decide" not in text
