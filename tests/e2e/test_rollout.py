@@ -32,8 +32,8 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::ResourceWarning"),
 ]
 
-ROUNDS = int(os.environ.get("THORAX_ROLLOUT_ROUNDS", "2"))
-KILLS = int(os.environ.get("THORAX_ROLLOUT_KILLS", "3"))
+ROUNDS = int(os.environ.get("THORAX_ROLLOUT_ROUNDS", "1"))
+KILLS = int(os.environ.get("THORAX_ROLLOUT_KILLS", "2"))
 SEED = 20261129
 RATE = 20.0
 DRIVERS = 4
