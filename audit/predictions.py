@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 FIELDS = (
     *("time", "request_id", "model_version", "model_digest", "stage", "image_sha256", "modality", "view"),
     *("rows", "columns", "manufacturer", "site", "statistics", "scores", "prediction", "triage", "reasons"),
-    *("latency_ms", "refusal_code", "media_type"),
+    *("latency_ms", "refusal_code", "media_type", "novelty", "embedding"),
 )
 """What a row may hold; anything else is left out, so that nothing of a patient gets in by accident."""
 LARGEST_FILE = 64 * 2**20

@@ -59,11 +59,11 @@ class Prediction:
         entropy_nats: Of the probabilities: 0 is certain, log(classes) knows nothing.
         decision: `report`, or `refer` to a radiologist for `reasons`.
         reasons: Rules of `triage` that held, in its order.
-        prediction_set: The classes that the model's conformal rule cannot rule out, the most probable first; empty
-            where it has none.
+        prediction_set: Classes that the conformal rule cannot rule out, most probable first; empty without a rule.
         mutual_information_nats: Between the answer and which member of an ensemble, else which part of the head, gave
             it; `None` where there is one network whose head has no dropout.
         novelty: How unlike the training images it is, about 1 for one of them; `None` where the model cannot tell.
+        embedding: Its coordinates by `NoveltyReference.project`; empty where the model cannot tell.
         heat_map: (S, S) float32 in [0, 1] for the predicted class, when asked for.
     """
 
@@ -75,10 +75,11 @@ class Prediction:
     prediction_set: tuple[str, ...] = ()
     mutual_information_nats: float | None = None
     novelty: float | None = None
+    embedding: tuple[float, ...] = ()
     heat_map: np.ndarray | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Doubt:
     """What the features of N images say beside their probabilities.
 
@@ -86,11 +87,13 @@ class Doubt:
         probabilities: (N, C) calibrated.
         novelty: (N,) distance from the training images, where the model holds a reference.
         mutual_information_nats: (N,) by an ensemble's members, else by dropout of the head, where it has any.
+        embedding: (N, D) coordinates among the training images, where the model holds a reference.
     """
 
     probabilities: np.ndarray
     novelty: np.ndarray | None
     mutual_information_nats: np.ndarray | None
+    embedding: np.ndarray | None = None
 
 
 class Predictor:
@@ -230,16 +233,17 @@ class Predictor:
         return answers
 
     def _doubt(self, seen: Passed, passes: int, seed: int) -> Doubt:
-        novelty = between = None
+        novelty = between = embedding = None
         probabilities = self.info.calibrated(seen.logits.cpu().numpy())
         if self._reference is not None:
-            novelty = self._reference.score(self._tail.embed(seen.last).cpu().numpy())
+            embedded = self._tail.embed(seen.last).cpu().numpy()
+            novelty, embedding = self._reference.score(embedded), self._reference.project(embedded)
         voices = self._voices(seen.last, passes, seed)
         if voices is not None:
             between = mutual_information_nats(np.stack([self.info.calibrated(one) for one in voices]))
             if self.info.members > 1:  # calibrated one by one, their mean is not quite the answer
                 between = np.minimum(between, entropy_nats(probabilities))
-        return Doubt(probabilities=probabilities, novelty=novelty, mutual_information_nats=between)
+        return Doubt(probabilities, novelty, between, embedding)
 
     @torch.no_grad()
     def _voices(self, last: Tensor, passes: int, seed: int) -> np.ndarray | None:
@@ -291,5 +295,6 @@ def _prediction(
         prediction_set=() if info.conformal is None else prediction_set(row, info.classes, info.conformal),
         mutual_information_nats=between,
         novelty=novelty,
+        embedding=() if doubt.embedding is None else tuple(doubt.embedding[index].tolist()),
         heat_map=heat_map,
     )

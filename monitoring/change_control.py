@@ -35,12 +35,11 @@ class DriftTrigger(Frozen):
 
     metric: Literal["psi"]
     bound: float = Field(gt=0)
-    watched: tuple[Literal["scores", "statistics"], ...] = Field(min_length=1)
+    watched: tuple[Literal["scores", "statistics", "embedding", "acquisition"], ...] = Field(min_length=1)
     window: str
     minimum_sample: int = Field(ge=30)
     minimum_reference: int = Field(ge=30)
     noise_level: float = Field(ge=0.5, lt=1)
-    resamples: int = Field(ge=100, le=10_000)
     why: str
 
 

@@ -14,7 +14,9 @@ TEXTS = (
     *("time", "request_id", "model_version", "model_digest", "stage", "image_sha256", "modality", "view"),
     *("manufacturer", "site", "prediction", "triage", "refusal_code", "media_type"),
 )
-NUMBERS = ("rows", "columns", "latency_ms")
+NUMBERS = ("rows", "columns", "latency_ms", "novelty")
+LATER = ("novelty", "embedding")
+"""Columns that came later: a row without them has the text, and so the Merkle leaf, that it always had."""
 MAPS = ("statistics", "scores")
 SAFE = re.compile(r"[A-Za-z0-9._-]{1,64}")
 DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
@@ -27,7 +29,8 @@ def schema() -> "pa.Schema":
     fields = [pa.field(name, pa.string()) for name in TEXTS]
     fields += [pa.field(name, pa.float64()) for name in NUMBERS]
     fields += [pa.field(name, pa.map_(pa.string(), pa.float64())) for name in MAPS]
-    return pa.schema([*fields, pa.field("reasons", pa.list_(pa.string()))])
+    fields.append(pa.field("reasons", pa.list_(pa.string())))
+    return pa.schema([*fields, pa.field("embedding", pa.list_(pa.float64()))])
 
 
 def partition(row: Mapping[str, Any]) -> str:
@@ -50,6 +53,7 @@ def canonical_line(row: Mapping[str, Any]) -> bytes:
     """Return the text of a row that the batch's Merkle root is made of: the same of a spooled row and of a kept one."""
     plain = _plain(row)
     kept = plain | {name: dict(plain[name]) for name in MAPS}
+    kept = {name: value for name, value in kept.items() if name not in LATER or value not in (None, [])}
     return json.dumps(kept, sort_keys=True, separators=(",", ":")).encode()
 
 
@@ -78,8 +82,10 @@ def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
             if isinstance(values, Mapping)
             else []
         )
-    reasons = row.get("reasons")
+    reasons, embedding = row.get("reasons"), row.get("embedding")
     found["reasons"] = [str(reason) for reason in reasons] if isinstance(reasons, (list, tuple)) else []
+    coordinates = [_number(value) for value in embedding] if isinstance(embedding, (list, tuple)) else []
+    found["embedding"] = [] if None in coordinates else coordinates
     return found
 
 

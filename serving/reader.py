@@ -50,6 +50,8 @@ class Case:
     request: Request | None = None
     picture: DecodedSquare | None = None
     statistics: dict[str, float] = field(default_factory=dict)
+    novelty: float | None = None
+    embedding: tuple[float, ...] = ()
     answer: Answer | None = None
     error: ThoraxError | None = None
 
@@ -124,6 +126,7 @@ class Reader:
         predictions = self.predictor.predict(images, views=views, warnings=warnings, explain=method)
         for i, ((case, picture), prediction) in enumerate(zip(waiting, predictions, strict=True)):
             case.statistics = {name: float(values[i]) for name, values in statistics.items()}
+            case.novelty, case.embedding = prediction.novelty, prediction.embedding
             case.answer = self._compose(case.request_id, picture, prediction, method)
 
     def _compose(self, request_id: str, image: DecodedSquare, prediction: Prediction, method: Explain) -> Answer:
@@ -182,6 +185,8 @@ class Reader:
             "latency_ms": round(latency_ms, 3),
             "refusal_code": None if answer else (case.error.code if case.error else "service_unavailable"),
             "media_type": image.media_type if image else declared,
+            **({} if case.novelty is None else {"novelty": round(case.novelty, 4)}),
+            **({"embedding": [round(value, 3) for value in case.embedding]} if case.embedding else {}),
         }
 
 

@@ -20,6 +20,8 @@ NOVELTY_FILE = "out_of_distribution.safetensors"
 MOST_COMPONENTS = 64
 IMAGES_PER_COMPONENT = 5
 LEAST_VARIANCE = 1e-12
+COORDINATES = 16
+"""Of an image in the prediction log and in the drift reference."""
 
 Array = npt.NDArray[np.float64]
 
@@ -62,6 +64,15 @@ class NoveltyReference:
         inside = (along**2 / self.variances).sum(axis=2)
         outside = np.maximum((away**2).sum(axis=2) - (along**2).sum(axis=2), 0) / self.rest
         return np.sqrt((inside + outside).min(axis=1) / self.means.shape[1])
+
+    def project(self, features: npt.NDArray[np.floating]) -> Array:
+        """Return where each row of `features` (N, F) lies along the leading directions, in their deviations.
+
+        Shape (N, min(K, `COORDINATES`)), from the mean of the classes: enough to see images move, too little to see
+        one.
+        """
+        along = (features.astype(np.float64) - self.means.mean(axis=0)) @ self.components[:COORDINATES].T
+        return along / np.sqrt(self.variances[:COORDINATES])
 
     def to_bytes(self) -> bytes:
         """Return what `load` reads."""

@@ -12,11 +12,11 @@ import numpy as np
 from imaging import atomic
 from imaging.data.dataset import Dataset, load_dataset
 from imaging.data.splits import Split
-from imaging.data.statistics import STATISTICS
 from imaging.errors import DataError
 from imaging.inference import Predictor
 from imaging.models.directory import ModelInfo, load_info, package_digest, replace_info
 from imaging.models.manifest import write_manifest
+from imaging.packaging.drift_reference import observed, reference_profile
 from imaging.packaging.export import leave_out_unproven
 from imaging.packaging.model_card import render_model_card, render_model_card_page
 from imaging.packaging.sbom import SBOM_FILE, environment_sbom
@@ -62,7 +62,8 @@ def package_on_disk(
             shutil.copyfile(evaluation / name, folder / name)
         leave_out_unproven(folder, evaluation)
         scores = _scores(folder, evaluation, data, parts, info)
-        atomic.write_bytes(folder / "reference_profile.parquet", reference_profile(data, scores, info.classes))
+        seen = observed(folder, data, np.array(sorted(scores), dtype=np.int64))
+        atomic.write_bytes(folder / "reference_profile.parquet", reference_profile(data, scores, info.classes, seen))
         _write_reference(folder, data, parts.parts["test"], scores)
         found = json.loads((evaluation / "evaluation.json").read_text())
         training = read_report(folder) if (folder / CURVES_FILE).is_file() else None
@@ -89,24 +90,6 @@ def _scores(model: Path, evaluation: Path, data: Dataset, split: Split, info: Mo
     calibration = split.parts["calibration"]
     fresh = Predictor.load(model).probabilities(data.images[calibration])
     return {**dict(zip(indices.tolist(), judged, strict=True)), **dict(zip(calibration.tolist(), fresh, strict=True))}
-
-
-def reference_profile(data: Dataset, scores: Mapping[int, np.ndarray], classes: tuple[str, ...]) -> bytes:
-    """Return Parquet for drift: image statistics and scores, a row an image, nothing about patients.
-
-    Rows are sorted by their own values: their order tells nothing about which image is whose.
-    """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    order = np.array(sorted(scores), dtype=np.int64)
-    columns = {name: data.column(name)[order].astype(float) for name in STATISTICS}
-    probabilities = np.stack([scores[index] for index in order.tolist()])
-    columns |= {f"p_{name}": probabilities[:, index] for index, name in enumerate(classes)}
-    rows = np.lexsort(tuple(columns.values()))
-    buffer = io.BytesIO()
-    pq.write_table(pa.table({name: values[rows] for name, values in columns.items()}), buffer, compression="zstd")
-    return buffer.getvalue()
 
 
 def _write_reference(folder: Path, data: Dataset, test: np.ndarray, scores: Mapping[int, np.ndarray]) -> None:

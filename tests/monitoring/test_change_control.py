@@ -36,7 +36,7 @@ def rule(found: Found = Found(), history: tuple = (), request: Request = REQUEST
 def test_the_installed_plan_is_the_contracts() -> None:
     trigger = PLAN.triggers["drift"]
     assert trigger.bound == 0.2
-    assert set(trigger.watched) == {"scores", "statistics"}
+    assert set(trigger.watched) == {"scores", "statistics", "embedding"}
     assert PLAN.limits.open_retrains == 1
     assert PLAN.modifications["retrain"].result == "challenger"
     assert PLAN.digest.startswith("sha256:")

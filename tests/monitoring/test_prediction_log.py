@@ -40,7 +40,7 @@ def test_rows_come_back_as_they_were_spooled(tmp_path: Path) -> None:
     spooled(tmp_path / "spool", [row])
     assert collect(tmp_path / "spool", tmp_path / "log").rows == 1
     found = read_log(tmp_path / "log")
-    assert found == [{**row, "stage": None}]
+    assert found == [{**row, "stage": None, "novelty": None, "embedding": []}]
 
 
 def test_the_log_is_partitioned_by_date_and_model_version(tmp_path: Path) -> None:

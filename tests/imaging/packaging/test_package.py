@@ -66,7 +66,10 @@ def test_the_reference_profile_holds_the_calibration_and_test_parts_and_nothing_
     table = pq.read_table(finished.package / "reference_profile.parquet")
     parts = Split.load(finished.split).parts
     assert table.num_rows == len(parts["calibration"]) + len(parts["test"])
-    assert table.column_names == [*STATISTICS, "p_covid", "p_normal", "p_pneumonia"]
+    coordinates = [name for name in table.column_names if name.startswith("e_")]
+    assert 1 <= len(coordinates) <= 16
+    told = ["prediction", "referred", "novelty", *coordinates, "rows", "columns", "modality", "view", "manufacturer"]
+    assert table.column_names == [*STATISTICS, "p_covid", "p_normal", "p_pneumonia", *told, "site"]
     data = load_dataset(finished.dataset)
     both = np.concatenate([parts["calibration"], parts["test"]])
     assert np.sort(table.column("mean").to_numpy()) == pytest.approx(np.sort(data.column("mean")[both]))

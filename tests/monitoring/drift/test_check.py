@@ -4,6 +4,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from audit.predictions import PredictionSpool
@@ -15,8 +16,8 @@ from monitoring.prediction_log import collect
 from tests.monitoring.conftest import CLASSES, DIGEST, drawn_rows
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
-PLAN = load_plan(Path(__file__).resolve().parents[2] / "pipelines" / "change_control.yaml")
-TRIGGER = PLAN.triggers["drift"].model_copy(update={"resamples": 100})
+PLAN = load_plan(Path(__file__).resolve().parents[3] / "pipelines" / "change_control.yaml")
+TRIGGER = PLAN.triggers["drift"]
 
 
 def checked(home: Path, package: Path, rows: list[dict], trigger: DriftTrigger = TRIGGER) -> DriftResult:
@@ -126,3 +127,83 @@ def test_windows_are_a_number_and_a_unit(text: str, expected: timedelta) -> None
 def test_a_window_that_is_none_is_refused(text: str) -> None:
     with pytest.raises(ConfigurationError, match="window"):
         duration(text)
+
+
+def test_a_new_scanner_at_one_site_does_not_vanish_in_the_average(home: Path, make_package: Callable[..., Path]) -> None:
+    rows = drawn_rows(1_500, seed=2)
+    moved = drawn_rows(1_500, seed=3, shift=0.9)
+    rows = [{**(moved[i] if i % 10 == 0 else row), "site": "B" if i % 10 == 0 else "A"} for i, row in enumerate(rows)]
+    result = checked(home, make_package(count=600), rows)
+    assert result.drifted
+    assert all("(site B)" in name for name in result.above)
+    page = result.html.read_text()
+    assert "site B" in page
+    document = json.loads(result.json.read_text())
+    assert [part["value"] for part in document["parts"] if part["shifted"]] == ["B"]
+
+
+def test_a_site_that_the_reference_lacks_is_compared_with_its_own_past(
+    home: Path, make_package: Callable[..., Path]
+) -> None:
+    def of(count: int, seed: int, days: float) -> list[dict]:
+        time = (datetime.now(UTC) - timedelta(days=days)).isoformat()
+        other = drawn_rows(count, seed=seed, shift=1.2)
+        return [
+            {**row, "site": "B", "time": time, "image_sha256": f"sha256:{seed}-{i}", "request_id": f"{seed}-{i}"}
+            for i, row in enumerate(other)
+        ]
+
+    package = make_package(count=600)
+    spool = PredictionSpool(home / "predictions" / "spool")
+    for row in [*of(300, 5, 20), *of(150, 6, 1), *({**row, "site": "A"} for row in drawn_rows(1200, seed=7))]:
+        spool.append(row if row["site"] == "B" else {**row, "time": datetime.now(UTC).isoformat()})
+    spool.close()
+    collect(home / "predictions" / "spool", home / "predictions" / "parquet")
+    out = home / "drift" / "past"
+    result = run_drift(
+        Settings(home=home), window=None, package=package, out=out, trigger=TRIGGER, model_digest=DIGEST
+    )
+    part = next(part for part in result.parts if part.value == "B")
+    assert "own images" in part.against
+    assert part.reference_rows == 300
+    assert not part.shifted
+
+
+def test_evidentlys_report_holds_the_same_figures_and_their_tests(home: Path, make_package: Callable[..., Path]) -> None:
+    result = checked(home, make_package(), drawn_rows(150, seed=2, shift=2.0))
+    report = json.loads((result.html.parent / "evidently.json").read_text())
+    values = [metric["value"] for metric in report["metrics"]]
+    assert sorted(values) == pytest.approx(sorted(result.scores.values()))
+    states = {test["status"] for test in report["tests"]}
+    assert len(report["tests"]) == len(values)
+    assert "FAIL" in states
+
+
+def test_a_shift_below_the_bound_is_told_and_starts_nothing(home: Path, make_package: Callable[..., Path]) -> None:
+    result = checked(home, make_package(count=3_000), drawn_rows(3_000, seed=2, shift=0.25))
+    assert not result.drifted
+    assert "mean" in result.shifted
+    assert json.loads(result.json.read_text())["verdict"].startswith("A shift, below the bound of 0.2")
+
+
+def test_embeddings_of_another_kind_are_found(home: Path, tmp_path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    chance = np.random.default_rng(8)
+    rows = drawn_rows(300, seed=1)
+    columns = {name: [row["statistics"][name] for row in rows] for name in rows[0]["statistics"]}
+    columns |= {f"p_{name}": [row["scores"][name] for row in rows] for name in CLASSES}
+    columns |= {f"e_{index:02}": chance.normal(size=300).tolist() for index in range(4)}
+    columns |= {"view": ["PA", "AP"] * 150, "site": ["A"] * 300}
+    package = tmp_path / "package"
+    package.mkdir()
+    pq.write_table(pa.table(columns), package / "reference_profile.parquet")
+    other = [{**row, "embedding": chance.normal(1, 1, size=4).tolist()} for row in drawn_rows(200, seed=2)]
+    result = checked(home, package, other)
+    assert result.embedding_p_value is not None
+    assert result.embedding_p_value < 0.001
+    assert "embedding" in result.shifted
+    assert {"e_00", "e_03"} <= set(result.above)
+    assert "view" in result.shifted, "all of the window are PA"
+    assert "view" not in result.scores, "the plan lets no tag start a retraining"
