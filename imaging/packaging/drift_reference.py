@@ -12,6 +12,8 @@ from imaging.inference import BATCH, Prediction, Predictor
 
 TAGS = ("modality", "view", "manufacturer", "site")
 """Coarse columns of the dataset that the log has too."""
+MOST_ROWS = 20_000
+"""Of a larger set, a random choice: what it leaves of sampling noise is far below what drift matters by."""
 ABOUT_THE_FILE = ("image_quality", "view_unknown")
 """Reasons for a referral that the packed image does not tell."""
 
@@ -60,6 +62,8 @@ def reference_profile(
     probabilities = np.stack([scores[index] for index in order.tolist()])
     columns |= {f"p_{name}": probabilities[:, index] for index, name in enumerate(classes)}
     rows = np.lexsort(tuple(columns.values()))
+    if len(rows) > MOST_ROWS:
+        rows = rows[np.sort(np.random.default_rng(0).choice(len(rows), MOST_ROWS, replace=False))]
     if seen is not None:
         columns |= {"prediction": np.array(classes)[probabilities.argmax(axis=1)], **seen}
         columns |= {name: data.column(name)[order].astype(float) for name in ("rows", "columns")}

@@ -44,7 +44,8 @@ class NumberBins:
         if len(values) > FEW_VALUES:
             below = np.cumsum(counts)[:-1] / counts.sum()
             wanted = np.arange(1, shares) / shares
-            nearest = np.abs(below[:, np.newaxis] - wanted).argmin(axis=0)
+            after = np.searchsorted(below, wanted).clip(1, len(below) - 1)
+            nearest = after - (wanted - below[after - 1] <= below[after] - wanted)
             between = between[np.unique(nearest)]
         places = np.searchsorted(between, values, side="left")
         weight = np.bincount(places, weights=counts, minlength=len(between) + 1)

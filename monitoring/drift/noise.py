@@ -13,12 +13,13 @@ import numpy as np
 from monitoring.drift.bins import Bins, NumberBins
 from monitoring.drift.distances import psi
 
-FEWEST_DRAWS, MOST_DRAWS = 2_000, 40_000
-DRAWS_BEYOND = 20
+FEWEST_DRAWS, MOST_DRAWS = 2_000, 20_000
+DRAWS_BEYOND = 15
 """Draws that should lie beyond the threshold, for it to be known well enough."""
 MANY = 1_000
 """From this many rows on either side, shares are normal enough to be drawn by their covariance."""
 AT_ONCE = 500
+SMALLEST_SPREAD = 1e-9
 COMBINED = "combined"
 UNSEEN = 0.5
 """Jeffreys' count for each bin of a word: what the reference happens not to hold may still be there."""
@@ -138,24 +139,38 @@ def _together(
     held = np.zeros((rows, int(starts[-1])), dtype=np.float32)
     for start, places in zip(starts, codes.values(), strict=False):
         held[np.arange(rows), start + places] = 1
+    root = _root(held) if min(sample, rows) > MANY else None
     found: dict[str, list[np.ndarray]] = {name: [] for name in codes}
     for begin in range(0, draws, AT_ONCE):
         count = min(AT_ONCE, draws - begin)
-        reference, window = (_drawn(held, size, count, chance) for size in (rows, sample))
+        if root is None:
+            reference, window = (_drawn(held, size, count, chance) for size in (rows, sample))
+        else:
+            mean = held.mean(axis=0)
+            reference, window = (_spread(mean, root, size, count, chance) for size in (rows, sample))
         for name, start, end in zip(codes, starts, starts[1:], strict=False):
             found[name].append(psi(reference[:, start:end], window[:, start:end]))
     return {name: np.concatenate(parts) for name, parts in found.items()}
 
 
+def _root(held: np.ndarray) -> np.ndarray:
+    """Return a square root (K, L) of the covariance of rows (M, K), in as many directions as it has."""
+    mean = held.mean(axis=0, dtype=np.float64)
+    covariance = (held.T @ held).astype(np.float64) / len(held) - np.outer(mean, mean)
+    values, vectors = np.linalg.eigh(covariance)
+    there = values > SMALLEST_SPREAD
+    return np.asarray(vectors[:, there] * np.sqrt(values[there]), dtype=np.float32)
+
+
+def _spread(mean: np.ndarray, root: np.ndarray, size: int, draws: int, chance: np.random.Generator) -> np.ndarray:
+    """Return counts (draws, K) of `size` rows as their mean and covariance have them."""
+    normal = chance.standard_normal((draws, root.shape[1]), dtype=np.float32)
+    return np.maximum(size * mean + np.float32(np.sqrt(size)) * (normal @ root.T), 0)
+
+
 def _drawn(held: np.ndarray, size: int, draws: int, chance: np.random.Generator) -> np.ndarray:
     """Return counts (draws, K) of `size` rows drawn with replacement from `held` (M, K), zeros and ones."""
     rows = len(held)
-    if min(size, rows) > MANY:
-        mean = held.mean(axis=0, dtype=np.float64)
-        covariance = held.T.astype(np.float64) @ held / rows - np.outer(mean, mean)
-        values, vectors = np.linalg.eigh(covariance)
-        root = vectors * np.sqrt(np.maximum(values, 0))
-        return np.maximum(size * mean + np.sqrt(size) * chance.standard_normal((draws, len(mean))) @ root.T, 0)
     if size <= rows:
         picked = chance.integers(0, rows, (draws, size)) + rows * np.arange(draws)[:, np.newaxis]
         times = np.bincount(picked.reshape(-1), minlength=draws * rows).reshape(draws, rows)
