@@ -6,6 +6,7 @@ from typing import Any, get_args
 from pydantic.json_schema import models_json_schema
 
 from serving.answer import Answer, Explain, Refusal
+from serving.feedback.messages import Adverse, Feedback
 from serving.request import IMAGE_TYPES, REQUEST_ID
 
 REFUSED = {
@@ -28,7 +29,13 @@ TITLE = "Thorax: chest X-ray classification"
 def openapi() -> dict[str, Any]:
     """Return the document."""
     _, schemas = models_json_schema(
-        [(Answer, "serialization"), (Refusal, "serialization")], ref_template="#/components/schemas/{model}"
+        [
+            (Answer, "serialization"),
+            (Refusal, "serialization"),
+            (Feedback, "validation"),
+            (Adverse, "validation"),
+        ],
+        ref_template="#/components/schemas/{model}",
     )
     answer = {"description": "one classified image", "content": _json("Answer")}
     return {
@@ -47,13 +54,24 @@ def openapi() -> dict[str, Any]:
                     "requestBody": {"required": True, "content": {kind: {} for kind in IMAGE_TYPES}},
                     "responses": {"200": answer, **{str(status): _refusal(status) for status in REFUSED}},
                 }
-            }
+            },
+            "/feedback": _message("giveFeedback", "Say which class an answered image has.", "Feedback"),
+            "/adverse": _message("reportAdverse", "Report an adverse result; harm holds the model.", "Adverse"),
         },
         "components": {
             "schemas": schemas["$defs"],
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
         },
     }
+
+
+def _message(operation: str, summary: str, kind: str) -> dict[str, Any]:
+    said = {"201": "kept", "200": "kept before: the same id with the same content", "400": "no JSON object"}
+    said |= {"401": REFUSED[401], "409": "conflict: the id was used for something else", "413": "more than 16 KiB"}
+    said |= {"422": "a field that cannot be, or no class of the model", "503": "not kept; try again"}
+    responses = {status: {"description": text} for status, text in said.items()}
+    body = {"required": True, "content": _json(kind)}
+    return {"post": {"operationId": operation, "summary": summary, "requestBody": body, "responses": responses}}
 
 
 def openapi_json() -> str:

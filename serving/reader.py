@@ -21,6 +21,7 @@ from serving.answer import Answer, Explain, Explanation, ImageFacts, ModelIdenti
 from serving.decoding.square import DecodedSquare, Encoded
 from serving.meter import Meter, Taken
 from serving.reading import Reading
+from serving.release.hold import REASON as ON_HOLD
 from serving.request import Request
 
 logger = logging.getLogger(__name__)
@@ -65,12 +66,14 @@ class Reader:
     spool: Spool
     decoder: Decoder
     meter: Meter
+    held: bool = False
+    """Whether every answer is referred (`serving.release.hold`)."""
 
-    def at(self, stage: Stage) -> "Reader":
-        """Return this reader where the rollout stands now."""
-        if stage == self.identity.stage:
+    def at(self, stage: Stage, *, held: bool = False) -> "Reader":
+        """Return this reader where the rollout stands now, and whether the model is held."""
+        if (stage, held) == (self.identity.stage, self.held):
             return self
-        return replace(self, identity=self.identity.model_copy(update={"stage": stage}))
+        return replace(self, identity=self.identity.model_copy(update={"stage": stage}), held=held)
 
     def read(self, cases: Sequence[Case]) -> list[Reading]:
         """Answer the cases in order; those that already carry an error are only recorded."""
@@ -140,7 +143,7 @@ class Reader:
                 entropy_nats=float(prediction.entropy_nats),
                 mutual_information_nats=prediction.mutual_information_nats,
             ),
-            triage=Triage(decision=prediction.decision, reasons=tuple(prediction.reasons)),
+            triage=self._triage(prediction),
             image=ImageFacts(
                 sha256=image.sha256,
                 rows=image.rows,
@@ -151,6 +154,11 @@ class Reader:
             ),
             explanation=_explanation(image, prediction, method),
         )
+
+    def _triage(self, prediction: Prediction) -> Triage:
+        if self.held:
+            return Triage(decision="refer", reasons=(*prediction.reasons, ON_HOLD))
+        return Triage(decision=prediction.decision, reasons=tuple(prediction.reasons))
 
     def _finish(self, case: Case) -> Reading:
         if case.answer is not None:

@@ -10,12 +10,14 @@ from typing import Any
 import typer
 
 from thorax.commands import (
+    adverse,
     audit,
     clients,
     data,
     demo,
     evaluate,
     explain,
+    feedback,
     models,
     monitor,
     notify,
@@ -47,6 +49,8 @@ GROUPS = {
     "clients": clients.app,
     "explain": explain.app,
     "monitor": monitor.app,
+    "feedback": feedback.app,
+    "adverse": adverse.app,
     "notify": notify.app,
     "audit": audit.app,
 }

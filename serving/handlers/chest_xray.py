@@ -15,6 +15,7 @@ from serving.errors import NotReleasedError
 from serving.loading import load_reader
 from serving.reading import Reading
 from serving.receiving import receive
+from serving.release.hold import hold_of
 from serving.release_gate import Released, ReleaseGate, may_answer
 from serving.request import read_shadow_token, read_smoke_token
 
@@ -47,7 +48,9 @@ class ChestXrayHandler:
         """Answer a batch. One bad request gets its own 4xx; its neighbours are served."""
         released = self.gate.read()
         identity = self.reader.identity
-        reader = self.reader.at(released.stage_of(identity.version, identity.digest))
+        reader = self.reader.at(
+            released.stage_of(identity.version, identity.digest), held=hold_of(self.gate.path.parent) is not None
+        )
         cases = []
         for index, fields in enumerate(requests):
             headers = context.get_all_request_header(index)

@@ -1,5 +1,6 @@
 """Where messages go: `notifications.json` in the home names the channels, and each sends one message within a limit."""
 
+import base64
 import json
 import smtplib
 import ssl
@@ -53,6 +54,35 @@ class Slack(_Channel):
         _post(self.url.get_secret_value(), {"text": text}, {"Idempotency-Key": message.key})
 
 
+class Jira(_Channel):
+    """Creates an issue by Jira's REST API, version 2, or by what understands the same."""
+
+    kind: Literal["jira"]
+    url: SecretStr
+    """Of the site, as https://example.atlassian.net."""
+    project: str = Field(pattern=r"^[A-Z][A-Z0-9_]{1,31}$")
+    issue_type: str = "Task"
+    username: str = ""
+    """With it the token is a password; without, a bearer token."""
+    token: SecretStr
+    about: tuple[Topic, ...] = ("adverse",)
+
+    def send(self, message: Message) -> None:
+        """Raises ServiceError where nobody took it. One that was sent twice has the same label."""
+        fields = {
+            "project": {"key": self.project},
+            "issuetype": {"name": self.issue_type},
+            "summary": " ".join(message.subject.split())[:255],
+            "description": message.text,
+            "labels": ["thorax", f"thorax-{message.key}"],
+        }
+        token = self.token.get_secret_value()
+        basic = base64.b64encode(f"{self.username}:{token}".encode()).decode()
+        header = f"Basic {basic}" if self.username else f"Bearer {token}"
+        address = f"{self.url.get_secret_value().rstrip('/')}/rest/api/2/issue"
+        _post(address, {"fields": fields}, {"Authorization": header, "Idempotency-Key": message.key})
+
+
 class Email(_Channel):
     """Sends by SMTP, encrypted unless it says otherwise."""
 
@@ -91,11 +121,12 @@ class Email(_Channel):
         return server
 
 
-Channel = Annotated[Webhook | Slack | Email, Field(discriminator="kind")]
+AnyChannel = Webhook | Slack | Jira | Email
+Channel = Annotated[AnyChannel, Field(discriminator="kind")]
 CHANNELS: TypeAdapter[tuple[Channel, ...]] = TypeAdapter(tuple[Channel, ...])
 
 
-def load_channels(home: Path) -> tuple[Webhook | Slack | Email, ...]:
+def load_channels(home: Path) -> tuple[AnyChannel, ...]:
     """Return the channels of a home; none where there is no file.
 
     Raises:

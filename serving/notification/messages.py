@@ -6,9 +6,10 @@ from typing import Any, Literal
 
 from audit import AuditEvent
 
+ORDERS = ("paused", "resumed", "held", "lifted")
 WHY_TRAINED = {"drift": "drift was found", "schedule": "it was due"}
 
-Topic = Literal["waiting", "refused", "rolled_back", "released", "drift", "paused"]
+Topic = Literal["waiting", "refused", "rolled_back", "released", "drift", "paused", "adverse"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,7 +37,7 @@ def message_of(event: AuditEvent, *, page: str = "") -> Message | None:
         page: Address of the model's page in the registry, for who has to decide.
     """
     told = TOLD.get(event.action)
-    if told is None or (event.action == "config.changed" and event.details.get("did") not in ("paused", "resumed")):
+    if told is None or (event.action == "config.changed" and event.details.get("did") not in ORDERS):
         return None
     topic, say = told
     version = event.subject.removeprefix("chest-xray/")
@@ -54,9 +55,7 @@ def message_of(event: AuditEvent, *, page: str = "") -> Message | None:
 
 
 def _waiting(event: AuditEvent, version: str) -> tuple[str, str]:
-    why = {"drift": "drift was found", "schedule": "it was due"}.get(
-        str(event.details.get("trigger")), "somebody asked"
-    )
+    why = WHY_TRAINED.get(str(event.details.get("trigger")), "somebody asked")
     return (
         f"chest-xray version {version} waits for an approval",
         f"Version {version} ({event.details.get('recipe', 'no recipe on record')}) passed every gate; "
@@ -97,8 +96,21 @@ def _retrain_refused(event: AuditEvent, version: str) -> tuple[str, str]:
 
 
 def _order(event: AuditEvent, _version: str) -> tuple[str, str]:
-    did = event.details.get("did", "changed")
-    return f"chest-xray: releases were {did} by {event.actor}", str(event.details.get("reason") or "No reason given.")
+    did, reason = event.details.get("did", "changed"), str(event.details.get("reason") or "No reason given.")
+    if did == "held":
+        return f"chest-xray is on hold, by {event.actor}: every answer is referred", f"{reason}. An approver lifts it."
+    if did == "lifted":
+        return f"chest-xray: the hold was lifted by {event.actor}", reason
+    return f"chest-xray: releases were {did} by {event.actor}", reason
+
+
+def _adverse(event: AuditEvent, _version: str) -> tuple[str, str]:
+    told = {name: str(event.details.get(name, "?")).replace("_", " ") for name in ("report_id", "severity", "category")}
+    return (
+        f"chest-xray: adverse result reported, {told['severity']}, {told['category']}",
+        f"Report {told['report_id']} by {event.actor} about {event.subject}. "
+        f"What was written is shown by: thorax adverse show {told['report_id']}",
+    )
 
 
 def _reason(event: AuditEvent) -> str:
@@ -114,4 +126,5 @@ TOLD: dict[str, tuple[Topic, Callable[[AuditEvent, str], tuple[str, str]]]] = {
     "release.completed": ("released", _released),
     "drift.detected": ("drift", _drift),
     "config.changed": ("paused", _order),
+    "adverse.reported": ("adverse", _adverse),
 }

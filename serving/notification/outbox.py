@@ -19,7 +19,7 @@ from audit import AuditEvent, AuditLog
 from imaging.atomic import write_text
 from imaging.config import Frozen
 from imaging.errors import ServiceError
-from serving.notification.channels import Email, Slack, Webhook, load_channels
+from serving.notification.channels import AnyChannel, load_channels
 from serving.notification.messages import Message, message_of
 
 FOLDER = "notifications"
@@ -68,7 +68,7 @@ class Outbox:
         with self._alone() as free:
             return sum(self._deliver_to(channel) for channel in channels) if free else 0
 
-    def standing(self, channel: Webhook | Slack | Email) -> Standing:
+    def standing(self, channel: AnyChannel) -> Standing:
         """Return how far a channel has come; a new one begins with what is recorded from now on."""
         path = self._path(channel)
         try:
@@ -81,7 +81,7 @@ class Outbox:
         except ValidationError as error:
             raise ServiceError(f"{path} is no standing of a channel; remove it, and the channel begins anew") from error
 
-    def _deliver_to(self, channel: Webhook | Slack | Email) -> int:
+    def _deliver_to(self, channel: AnyChannel) -> int:
         standing, sent = self.standing(channel), 0
         for event, message in self._waiting(channel, standing):
             if message is None:
@@ -111,17 +111,15 @@ class Outbox:
         pause = min(FIRST_PAUSE_S * 2.0 ** (tries - 1), LONGEST_PAUSE_S)
         return standing.model_copy(update={"tries": tries, "next_try": self.clock() + pause, "problem": problem})
 
-    def _waiting(
-        self, channel: Webhook | Slack | Email, standing: Standing
-    ) -> Iterator[tuple[AuditEvent, Message | None]]:
+    def _waiting(self, channel: AnyChannel, standing: Standing) -> Iterator[tuple[AuditEvent, Message | None]]:
         for event in self.log.events(after=standing.seq):
             message = message_of(event, page=self.page)
             yield event, message if message and message.topic in channel.about else None
 
-    def _path(self, channel: Webhook | Slack | Email) -> Path:
+    def _path(self, channel: AnyChannel) -> Path:
         return self.home / FOLDER / f"{channel.name}.json"
 
-    def _save(self, channel: Webhook | Slack | Email, standing: Standing) -> None:
+    def _save(self, channel: AnyChannel, standing: Standing) -> None:
         path = self._path(channel)
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         text = standing.model_dump_json(indent=2) + "\n"

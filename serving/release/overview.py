@@ -10,6 +10,7 @@ from imaging.errors import NotFoundError
 from imaging.settings import Settings
 from serving.release.comparison import Comparison, compare
 from serving.release.evidence import Evidence, breach, read_rows, weigh
+from serving.release.hold import hold_of
 from serving.release.orders import pause_of
 from serving.release.state import Pending, ReleaseState, Served, load_state
 
@@ -33,6 +34,8 @@ class Standing:
     """Whether the way back takes no rollout."""
     paused: str = ""
     """By whom and why."""
+    held: str = ""
+    """By whom and why every answer is referred."""
     version: str | None = None
     """That is taking over."""
     step: str = ""
@@ -46,7 +49,7 @@ class Standing:
 
     def to_json(self) -> dict[str, Any]:
         """Return it as a document."""
-        names = ("serving", "previous", "may_return", "paused", "version", "step", "seconds", "of_seconds")
+        names = ("serving", "previous", "may_return", "paused", "held", "version", "step", "seconds", "of_seconds")
         document: dict[str, Any] = {name: getattr(self, name) for name in (*names, "of_requests", "breach")}
         return document | {"steps": list(self.steps), "evidence": self.evidence and self.evidence.summary()}
 
@@ -54,12 +57,13 @@ class Standing:
 def standing(settings: Settings) -> Standing:
     """Return where things stand now."""
     folder = settings.home / "release"
-    state, pause = load_state(folder), pause_of(folder)
+    state, pause, hold = load_state(folder), pause_of(folder), hold_of(folder)
     known = Standing(
         serving=state.serving.version if state.serving else None,
         previous=state.previous.version if state.previous else None,
         may_return=state.may_return,
         paused=f"{pause.by}: {pause.reason}" if pause else "",
+        held=f"{hold.by}: {hold.reason}" if hold else "",
     )
     return _with_rollout(known, settings, state, state.pending) if state.pending else known
 

@@ -7,7 +7,7 @@ import typer
 from thorax.console import emit
 
 if TYPE_CHECKING:
-    from serving.notification.channels import Email, Slack, Webhook
+    from serving.notification.channels import AnyChannel
     from serving.notification.outbox import Outbox
 
 app = typer.Typer(
@@ -66,7 +66,7 @@ def send_test(as_json: AsJson = False) -> None:
         raise typer.Exit(1)
 
 
-def _channels() -> "tuple[Webhook | Slack | Email, ...]":
+def _channels() -> "tuple[AnyChannel, ...]":
     from imaging.settings import Settings
     from serving.notification.channels import load_channels
 

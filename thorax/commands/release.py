@@ -79,6 +79,33 @@ def resume(
 
 
 @app.command()
+def hold(reason: Reason, as_json: Json = False) -> None:
+    """Refer every answer to a radiologist from now on; the model goes on answering. An approver lifts it."""
+    from audit import AuditLog, default_folder
+    from serving.release.hold import hold as order
+    from serving.release.overview import release_folder
+
+    settings = _settings()
+    log, by = AuditLog(default_folder(settings.home)), settings.actor or "person"
+    given = order(release_folder(settings.home), log, by=by, reason=reason)
+    emit(given.model_dump(), as_json=as_json, text="on hold: every answer is referred; `thorax release lift` ends it")
+
+
+@app.command()
+def lift(reason: Reason, user: User = "approver", as_json: Json = False) -> None:
+    """End a hold; an approver's decision, who signs in to the registry for it."""
+    from audit import AuditLog, default_folder
+    from serving.release.hold import lift as order
+    from serving.release.overview import release_folder
+    from thorax.commands.models import sign_in
+
+    registry, settings = sign_in(user)
+    registry.versions()  # the registry knows who it is, or refuses
+    did = order(release_folder(settings.home), AuditLog(default_folder(settings.home)), by=user, reason=reason)
+    emit({"lifted": did}, as_json=as_json, text="answers are reported again" if did else "there was no hold")
+
+
+@app.command()
 def rollback(
     reason: Reason,
     version: Back = "",
@@ -168,6 +195,8 @@ def _standing(found: "Standing") -> str:
     lines = [f"serving      {found.serving or 'none'}"]
     way = "" if found.may_return or not found.previous else " (somebody went back from it: it would be rolled out anew)"
     lines.append(f"way back     {found.previous or 'none'}{way}")
+    if found.held:
+        lines.append(f"ON HOLD      {found.held}; every answer is referred")
     if found.paused:
         lines.append(f"paused       {found.paused}")
     if found.version is None:

@@ -12,6 +12,7 @@ from imaging.settings import Settings
 from serving.release.traffic import SHADOW, SHARES, Traffic
 from serving.tokens import shadow_token
 from thorax.stack.edge_tls import tls_lines
+from thorax.stack.feedback_server import socket_of as feedback_socket
 from thorax.stack.places import LOOPBACK, Places
 from thorax.stack.site import Site
 from thorax.stack.torchserve_server import ANSWER_WITHIN_S, LARGEST_BODY, LONGEST_SOCKET, bearer, inference_socket
@@ -43,6 +44,8 @@ ROUTES = {
     r"^/v2/": "/v2/*",
     r"^/ping(?:\?|$)": "/ping",
     r"^/api-description(?:\?|$)": "/api-description",
+    r"^/feedback(?:\?|$)": "/feedback",
+    r"^/adverse(?:\?|$)": "/adverse",
     r"^/openapi\.json(?:\?|$)": "/openapi.json",
 }
 """How the log names what was asked for: the first that fits. A path may hold anything; these names nothing of it."""
@@ -76,9 +79,9 @@ REFUSALS = {
     429: Refusal("too_many_requests", "more requests than this client may send; try again", 8),
     500: Refusal("service_error", "the edge failed; see `thorax logs edge`", 13),
     501: Refusal("bad_request", "this transfer coding is not known here", 12),
-    502: Refusal("service_unavailable", "TorchServe does not answer; try again", 14, TOO_LARGE_OR_AWAY),
+    502: Refusal("service_unavailable", "the server behind the edge does not answer; try again", 14, TOO_LARGE_OR_AWAY),
     503: Refusal("service_unavailable", "the edge is busy; try again", 14),
-    504: Refusal("service_timeout", "TorchServe took too long; try again", 4),
+    504: Refusal("service_timeout", "the server behind the edge took too long; try again", 4),
 }
 ALSO = {400: (494, 497, 505), 401: (495, 496)}
 """nginx's own statuses of bad requests, of client certificates, and that of an unknown version of HTTP."""
@@ -106,6 +109,7 @@ def render(site: Site) -> str:
         "SHADOW_CALLS": str(SHADOW_CALLS),
         "SHADOW_TOKEN": shadow_token(site.places.home),
         "COPIES_SOCKET": quoted(f"unix:{copies_socket(site.places)}"),
+        "FEEDBACK_SOCKET": quoted(f"unix:{feedback_socket(site.places)}"),
         "SOCKET": quoted(f"unix:{inference_socket(site.places)}"),
         "OWN_TOKEN": f'        "~^Bearer {re.escape(token)}$" 1;' if token else "",
         "UPSTREAM_TOKEN": f"Bearer {token}" if token else "",

@@ -12,6 +12,7 @@ import psutil
 from thorax.stack import (
     edge_config,
     edge_server,
+    feedback_server,
     mlflow_server,
     processes,
     release_controller,
@@ -109,6 +110,15 @@ SERVERS: dict[str, Server] = {
             config=torchserve_server.config,
             note=torchserve_server.note,
             ports=("management", "metrics", "grpc_upstream", "grpc_management"),
+        ),
+        Server(
+            name="feedback",
+            command=feedback_server.command,
+            variables=feedback_server.variables,
+            prepare=feedback_server.prepare,
+            is_ready=feedback_server.is_ready,
+            set_up=nothing,
+            config=lambda _site: "",
         ),
         Server(
             name="edge",

@@ -129,7 +129,9 @@ def test_a_window_that_is_none_is_refused(text: str) -> None:
         duration(text)
 
 
-def test_a_new_scanner_at_one_site_does_not_vanish_in_the_average(home: Path, make_package: Callable[..., Path]) -> None:
+def test_a_new_scanner_at_one_site_does_not_vanish_in_the_average(
+    home: Path, make_package: Callable[..., Path]
+) -> None:
     rows = drawn_rows(1_500, seed=2)
     moved = drawn_rows(1_500, seed=3, shift=0.9)
     rows = [{**(moved[i] if i % 10 == 0 else row), "site": "B" if i % 10 == 0 else "A"} for i, row in enumerate(rows)]
@@ -160,16 +162,16 @@ def test_a_site_that_the_reference_lacks_is_compared_with_its_own_past(
     spool.close()
     collect(home / "predictions" / "spool", home / "predictions" / "parquet")
     out = home / "drift" / "past"
-    result = run_drift(
-        Settings(home=home), window=None, package=package, out=out, trigger=TRIGGER, model_digest=DIGEST
-    )
+    result = run_drift(Settings(home=home), window=None, package=package, out=out, trigger=TRIGGER, model_digest=DIGEST)
     part = next(part for part in result.parts if part.value == "B")
     assert "own images" in part.against
     assert part.reference_rows == 300
     assert not part.shifted
 
 
-def test_evidentlys_report_holds_the_same_figures_and_their_tests(home: Path, make_package: Callable[..., Path]) -> None:
+def test_evidentlys_report_holds_the_same_figures_and_their_tests(
+    home: Path, make_package: Callable[..., Path]
+) -> None:
     result = checked(home, make_package(), drawn_rows(150, seed=2, shift=2.0))
     report = json.loads((result.html.parent / "evidently.json").read_text())
     values = [metric["value"] for metric in report["metrics"]]

@@ -59,7 +59,7 @@ def test_every_place_of_it_is_in_the_home_and_every_listener_on_loopback():
     text = configuration("/home/radiology/.thorax")
     directives = r"pid|lock_file|root|access_log|server|\w+_temp_path"
     places = re.findall(rf'^\s*(?:{directives}) "(?:unix:)?([^"]+)"', text, flags=re.MULTILINE)
-    assert len(places) == 14
+    assert len(places) == 15
     assert all(place.startswith("/home/radiology/.thorax/") for place in places)
     copies = 'listen "unix:/home/radiology/.thorax/edge/copies/copies.sock";'
     assert copies in text
