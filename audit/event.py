@@ -37,6 +37,7 @@ class Action(StrEnum):
     PREDICTION_LOGGED = "prediction.logged"
     FEEDBACK_GIVEN = "feedback.given"
     ADVERSE_REPORTED = "adverse.reported"
+    PERFORMANCE_FELL = "performance.fell"
     DRIFT_DETECTED = "drift.detected"
     RETRAIN_REQUESTED = "retrain.requested"
     RETRAIN_REFUSED = "retrain.refused"

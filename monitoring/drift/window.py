@@ -46,7 +46,10 @@ def log_files(log: Path, span: Span) -> list[Path]:
 def open_window(
     connection: "duckdb.DuckDBPyConnection", files: Sequence[Path], span: Span, package: Path, *, name: str
 ) -> int:
-    """Make the view `name` of the answered rows of `span`, each image once; return how many requests were refused."""
+    """Make the view `name` of the answered rows of `span`, each image once; return how many requests were refused.
+
+    The view `name`_answered has an image as often as it was asked about.
+    """
     fields = [field.name for field in schema()]
     empty = ", ".join(f"NULL::{_sql_type(field)} AS {field}" for field in fields)
     rows = f"SELECT *, '' AS filename, 0 AS file_row_number FROM (SELECT {empty}) WHERE false"
@@ -58,9 +61,9 @@ def open_window(
     row_id = "hash(filename, file_row_number)"
     # a request of before the image's digest was logged is an image by itself
     image = "hash(coalesce(nullif(image_sha256, ''), request_id))"
+    connection.execute(f"CREATE TEMP VIEW {name}_answered AS SELECT * FROM {name}_asked WHERE {answered}")
     connection.execute(
-        f"CREATE TEMP TABLE {name}_kept AS "
-        f"SELECT min({row_id}) AS pick FROM {name}_asked WHERE {answered} GROUP BY {image}"
+        f"CREATE TEMP TABLE {name}_kept AS SELECT min({row_id}) AS pick FROM {name}_answered GROUP BY {image}"
     )
     connection.execute(
         f"CREATE TEMP VIEW {name} AS SELECT * FROM {name}_asked WHERE {row_id} IN (SELECT pick FROM {name}_kept)"

@@ -38,6 +38,9 @@ def application(home: Path) -> Starlette:
     async def adverse(request: Request) -> JSONResponse:
         return await _answer(request, Adverse, lambda given, client: _adverse(desk, given, client))
 
+    async def queue(_request: Request) -> JSONResponse:
+        return JSONResponse(await run_in_threadpool(_queue, home))
+
     async def ready(_request: Request) -> JSONResponse:
         return JSONResponse({"status": "ready"})
 
@@ -45,9 +48,19 @@ def application(home: Path) -> Starlette:
         routes=[
             Route("/feedback", feedback, methods=["POST"]),
             Route("/adverse", adverse, methods=["POST"]),
+            Route("/queue", queue, methods=["GET"]),
             Route("/ready", ready, methods=["GET"]),
         ]
     )
+
+
+def _queue(home: Path) -> list[Any]:
+    """Return the images to ask about, as `thorax monitor queue` last chose them; none before."""
+    try:
+        rows = json.loads((home / "feedback" / "queue.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return []
+    return rows if isinstance(rows, list) else []
 
 
 def _feedback(desk: Desk, given: Feedback, client: str) -> tuple[int, dict[str, Any]]:

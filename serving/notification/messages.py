@@ -9,7 +9,7 @@ from audit import AuditEvent
 ORDERS = ("paused", "resumed", "held", "lifted")
 WHY_TRAINED = {"drift": "drift was found", "schedule": "it was due"}
 
-Topic = Literal["waiting", "refused", "rolled_back", "released", "drift", "paused", "adverse"]
+Topic = Literal["waiting", "refused", "rolled_back", "released", "drift", "performance", "paused", "adverse"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -91,6 +91,16 @@ def _drift(event: AuditEvent, version: str) -> tuple[str, str]:
     return f"chest-xray version {version}: drift was found", f"Beyond the bound and beyond chance: {names}."
 
 
+def _fell(event: AuditEvent, version: str) -> tuple[str, str]:
+    rates = event.details.get("rates")
+    told = (
+        [f"{name} {one['rate']:.0%}, at release at most {one['released_at_most']:.0%}" for name, one in rates.items()]
+        if isinstance(rates, dict)
+        else []
+    )
+    return f"chest-xray version {version}: labels say it got worse", "; ".join(told) or "See the report."
+
+
 def _retrain_refused(event: AuditEvent, version: str) -> tuple[str, str]:
     return f"chest-xray version {version}: a retraining was refused", f"{_reason(event)}."
 
@@ -125,6 +135,7 @@ TOLD: dict[str, tuple[Topic, Callable[[AuditEvent, str], tuple[str, str]]]] = {
     "release.rolled_back": ("rolled_back", _rolled_back),
     "release.completed": ("released", _released),
     "drift.detected": ("drift", _drift),
+    "performance.fell": ("performance", _fell),
     "config.changed": ("paused", _order),
     "adverse.reported": ("adverse", _adverse),
 }

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from thorax.commands import truth
 from thorax.console import emit, say
 
 if TYPE_CHECKING:
@@ -39,6 +40,10 @@ NoRetrain = Annotated[bool, typer.Option("--no-retrain", help="Only look, whatev
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 
 
+app.command("performance")(truth.performance)
+app.command("queue")(truth.queue)
+
+
 @app.callback()
 def _group() -> None:
     """Watch the model that serves."""
@@ -49,7 +54,7 @@ def collect(as_json: Json = False) -> None:
     """Move the prediction log from its spool to Parquet, and copy it to the bucket."""
     from imaging.settings import Settings
 
-    watcher = _watcher(Settings().home)
+    watcher = watcher_of(Settings().home)
     collected, uploaded = watcher.collect(), watcher.upload()
     bucket = watcher.settings.predictions_bucket
     told = {"rows": collected.rows, "files": collected.files, "sent": uploaded.sent if uploaded else None}
@@ -108,7 +113,7 @@ def look(home: Path, *, window: str | None = None, package: Path | None = None) 
     from imaging.errors import ServiceError
     from monitoring.served import served_model
 
-    watcher = _watcher(home)
+    watcher = watcher_of(home)
     served = served_model(watcher.settings.home)
     result = watcher.look(served, window=window, package=package)
     try:
@@ -160,7 +165,7 @@ def respond(
         **_champion_arguments(home, served.version, recipe=wanted),
         **({} if keep_split is None else {"keep_split": keep_split}),
     }
-    return _watcher(home).answer(result, served, request, lambda: _retrain(home, arguments, on_step))
+    return watcher_of(home).answer(result, served, request, lambda: _retrain(home, arguments, on_step))
 
 
 def plan() -> "Plan":
@@ -173,7 +178,8 @@ def plan() -> "Plan":
     return load_plan(Path(places[0] if places else "pipelines") / "change_control.yaml")
 
 
-def _watcher(home: Path) -> "Watcher":
+def watcher_of(home: Path) -> "Watcher":
+    """Return what looks at this home's model, by the plan that is installed."""
     from audit import AuditLog, default_folder
     from monitoring.watch import Watcher
 

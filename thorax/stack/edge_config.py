@@ -46,6 +46,7 @@ ROUTES = {
     r"^/api-description(?:\?|$)": "/api-description",
     r"^/feedback(?:\?|$)": "/feedback",
     r"^/adverse(?:\?|$)": "/adverse",
+    r"^/queue(?:\?|$)": "/queue",
     r"^/openapi\.json(?:\?|$)": "/openapi.json",
 }
 """How the log names what was asked for: the first that fits. A path may hold anything; these names nothing of it."""
