@@ -15,6 +15,7 @@ from audit import AuditLog
 from imaging.settings import Settings
 from monitoring.change_control import Decision, Plan, Request, decide
 from monitoring.drift import DriftResult, run_drift
+from monitoring.exporter import mark
 from monitoring.prediction_log import Collected, collect
 from monitoring.retrain_history import ENDED, read_history, retraining_lock
 from monitoring.served import ServedModel
@@ -49,7 +50,7 @@ class Watcher:
             ServiceError: another process collects for more than a minute.
         """
         home = self.settings.home
-        return collect(
+        found = collect(
             home / "predictions" / "spool",
             home / "predictions" / "parquet",
             log=self.log,
@@ -57,6 +58,8 @@ class Watcher:
             access_logs=home / "torchserve" / "logs",
             edge_logs=home / "edge" / "logs",
         )
+        mark(home, "collected")
+        return found
 
     def upload(self) -> Uploaded | None:
         """Copy the Parquet files to the bucket; None where the settings name none.
@@ -65,7 +68,11 @@ class Watcher:
             ServiceError: the bucket does not take them; nothing is lost, try again.
         """
         bucket = self.settings.predictions_bucket
-        return upload(self.settings.home / "predictions" / "parquet", bucket, self.settings) if bucket else None
+        if not bucket:
+            return None
+        sent = upload(self.settings.home / "predictions" / "parquet", bucket, self.settings)
+        mark(self.settings.home, "uploaded")
+        return sent
 
     def look(
         self, served: ServedModel, *, window: str | None = None, out: Path | None = None, package: Path | None = None

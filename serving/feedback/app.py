@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.routing import Route
 
 from imaging.errors import ThoraxError
@@ -41,6 +41,9 @@ def application(home: Path) -> Starlette:
     async def queue(_request: Request) -> JSONResponse:
         return JSONResponse(await run_in_threadpool(_queue, home))
 
+    async def figures(_request: Request) -> PlainTextResponse:
+        return PlainTextResponse(await run_in_threadpool(_figures, home))
+
     async def ready(_request: Request) -> JSONResponse:
         return JSONResponse({"status": "ready"})
 
@@ -49,6 +52,7 @@ def application(home: Path) -> Starlette:
             Route("/feedback", feedback, methods=["POST"]),
             Route("/adverse", adverse, methods=["POST"]),
             Route("/queue", queue, methods=["GET"]),
+            Route("/metrics", figures, methods=["GET"]),
             Route("/ready", ready, methods=["GET"]),
         ]
     )
@@ -61,6 +65,14 @@ def _queue(home: Path) -> list[Any]:
     except (OSError, ValueError):
         return []
     return rows if isinstance(rows, list) else []
+
+
+def _figures(home: Path) -> str:
+    """Return what the watch left for Prometheus; nothing before its first look."""
+    try:
+        return (home / "monitoring" / "metrics.prom").read_text(encoding="utf-8")
+    except OSError:
+        return ""
 
 
 def _feedback(desk: Desk, given: Feedback, client: str) -> tuple[int, dict[str, Any]]:

@@ -29,6 +29,7 @@ def verify(
     key = ""
     if file is None:
         found = log.verify()
+        _tell_prometheus(ok=found.ok)
     else:
         known = log.witness.public_key_path
         checked = verify_export(file, public=load_public_key(known) if known.exists() else None)
@@ -141,6 +142,18 @@ def check_proof(file: Annotated[Path, typer.Argument(help="What `prove` wrote.")
     event = check(proof, _log())
     told = {"ok": True, "request_id": proof["row"]["request_id"], "event": event.seq, "time": event.time}
     emit(told, as_json=as_json, text=f"it holds: in the record since {event.time[:19]}, event {event.seq}")
+
+
+def _tell_prometheus(*, ok: bool) -> None:
+    """Leave the outcome for the alerts, where this home can be written."""
+    import contextlib
+
+    from imaging.settings import Settings
+    from monitoring.exporter import mark, write_metrics
+
+    with contextlib.suppress(OSError):
+        mark(Settings().home, "verified", ok=ok)
+        write_metrics(Settings())
 
 
 def _log() -> "AuditLog":

@@ -56,6 +56,7 @@ def collect(as_json: Json = False) -> None:
 
     watcher = watcher_of(Settings().home)
     collected, uploaded = watcher.collect(), watcher.upload()
+    _export(watcher)
     bucket = watcher.settings.predictions_bucket
     told = {"rows": collected.rows, "files": collected.files, "sent": uploaded.sent if uploaded else None}
     where = f"{uploaded.sent} sent to s3://{bucket}, {uploaded.held} there already" if uploaded else "no bucket is set"
@@ -120,7 +121,15 @@ def look(home: Path, *, window: str | None = None, package: Path | None = None) 
         watcher.upload()
     except ServiceError as error:  # the look stands without it, and the next upload sends what this one did not
         say(f"warning: {error}; `thorax monitor collect` tries again")
+    _export(watcher)
     return served, result
+
+
+def _export(watcher: "Watcher") -> None:
+    """Leave what is known now where Prometheus finds it."""
+    from monitoring.exporter import write_metrics
+
+    write_metrics(watcher.settings)
 
 
 def respond(

@@ -67,13 +67,14 @@ def look_at(home: Path, *, window: str = "90d") -> "PerformanceLook":
     """Collect the prediction log and measure the model that serves by its labels."""
     from audit import AuditLog, default_folder
     from imaging.settings import Settings
+    from monitoring.exporter import write_metrics
     from monitoring.served import served_model
     from monitoring.truth.look import look_at_performance
     from thorax.commands.monitor import watcher_of
 
     watcher_of(home).collect()
     settings, served = Settings(home=home), served_model(home)
-    return look_at_performance(
+    look = look_at_performance(
         settings,
         AuditLog(default_folder(home)),
         served,
@@ -81,6 +82,8 @@ def look_at(home: Path, *, window: str = "90d") -> "PerformanceLook":
         subject=f"chest-xray/{served.version}",
         window=window,
     )
+    write_metrics(settings)
+    return look
 
 
 def _table(look: "PerformanceLook") -> "Table":

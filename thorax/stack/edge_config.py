@@ -47,6 +47,7 @@ ROUTES = {
     r"^/feedback(?:\?|$)": "/feedback",
     r"^/adverse(?:\?|$)": "/adverse",
     r"^/queue(?:\?|$)": "/queue",
+    r"^/metrics(?:\?|$)": "/metrics",
     r"^/openapi\.json(?:\?|$)": "/openapi.json",
 }
 """How the log names what was asked for: the first that fits. A path may hold anything; these names nothing of it."""
