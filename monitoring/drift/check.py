@@ -81,7 +81,7 @@ def run_drift(
     looked = _look(settings.home / "predictions" / "parquet", reference, package, span, trigger)
     with new_directory(out) as folder:
         result = _judge(reference, looked, trigger, out)
-        write_report(result, trigger, folder, since=str(span.since), model_digest=model_digest)
+        write_report(result, trigger, folder, since=_text(span.since), model_digest=model_digest)
     return result
 
 
@@ -91,6 +91,10 @@ def duration(text: str) -> timedelta:
     if not found or not int(found[1]):
         raise ConfigurationError(f"no window {text!r}: write a number and m, h, d or w, as in 7d or 12h")
     return timedelta(**{UNITS[found[2]]: int(found[1])})
+
+
+def _text(moment: datetime | None) -> str:
+    return moment.isoformat(timespec="seconds") if moment else ""
 
 
 def _look(log: Path, reference: Reference, package: Path, span: Span, trigger: DriftTrigger) -> Looked:
