@@ -4,8 +4,8 @@ A decision looks only at its arguments: the drift that was found, the plan, and 
 """
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Literal, Protocol
@@ -16,6 +16,7 @@ from pydantic import Field, ValidationError
 from imaging.config import Frozen
 from imaging.errors import ConfigurationError
 
+BUDGET_DAYS = 90
 Outcome = Literal["running", "challenger", "decided", "failed", "abandoned"]
 """`challenger`: registered and not judged yet; `decided`: since then a model was approved or registered."""
 
@@ -47,6 +48,18 @@ class DataRules(Frozen):
     """What a retraining may learn from."""
 
     labelled: bool
+    minimum_per_class: int = Field(default=0, ge=0)
+    """Images of each class among the new ones."""
+    why: str
+
+
+class OtherTrigger(Frozen):
+    """What else may ask for a retraining, and what it has to show."""
+
+    minimum_labelled: int = Field(default=0, ge=0)
+    """For performance: labelled images of the span."""
+    every_days: float = Field(default=0, ge=0)
+    """For the schedule: days since the version that serves was registered or last retrained for."""
     why: str
 
 
@@ -55,6 +68,8 @@ class Limits(Frozen):
 
     cool_down_hours: float = Field(ge=0)
     open_retrains: Literal[1]
+    most_in_90_days: int = Field(default=1_000, ge=1)
+    """The budget: requests within 90 days, whatever came of them."""
     why: str
 
 
@@ -65,6 +80,7 @@ class Plan(Frozen):
     modifications: dict[str, Modification]
     data_rules: DataRules
     triggers: dict[Literal["drift"], DriftTrigger]
+    other_triggers: dict[Literal["performance", "schedule", "person"], OtherTrigger] = Field(default={})
     limits: Limits
     notify: tuple[str, ...]
     digest: str = ""
@@ -104,6 +120,25 @@ class Request:
     """Whether labelled data to learn from are named."""
     modification: str = "retrain"
     trigger: str = "drift"
+    counts: Mapping[str, int] = field(default_factory=dict)
+    """New images by class, where they are known."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Asked:
+    """A retraining that something else than drift asks for.
+
+    Attributes:
+        reason: A person's words, or what was found.
+        fell: Whether labels say that the model got worse.
+        labelled: Labelled images behind that.
+        since: When the version that serves was registered, or last retrained for.
+    """
+
+    reason: str
+    fell: bool = False
+    labelled: int = 0
+    since: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -137,16 +172,54 @@ def decide(
     """Decide whether the plan lets `drift` start what `request` asks for, after the retrainings in `history`."""
     if not drift.above:
         return Decision(allowed=False, action="none", rule="no_drift", reason="no watched figure is above its bound")
-    refusal = (
-        _outside_plan(request, plan)
-        or _too_little_evidence(drift, plan)
-        or _open_retrain(request, history)
-        or _cool_down(request, plan, history, now or datetime.now(UTC))
-    )
+    refusal = _outside_plan(request, plan) or _too_little_evidence(drift, plan)
+    reason = f"{', '.join(drift.above)} drifted on {drift.rows} images, within the plan"
+    return _decision(refusal or _not_now(request, plan, history, now or datetime.now(UTC)), reason)
+
+
+def decide_asked(
+    asked: Asked, plan: Plan, history: Sequence[Retrain], *, request: Request, now: datetime | None = None
+) -> Decision:
+    """Decide whether the plan lets a fall in performance, the schedule or a person start what `request` asks for."""
+    moment = now or datetime.now(UTC)
+    trigger = plan.other_triggers.get(request.trigger)  # type: ignore[call-overload]  # a name that may be none
+    if request.trigger == "schedule" and trigger and asked.since and not _is_due(asked.since, trigger, moment):
+        return Decision(allowed=False, action="none", rule="not_due", reason="the schedule does not ask for it yet")
+    if request.trigger == "performance" and not asked.fell:
+        return Decision(allowed=False, action="none", rule="no_fall", reason="labels do not say that it got worse")
+    refusal = _outside_plan(request, plan) or _nothing_behind(asked, request, trigger)
+    return _decision(refusal or _not_now(request, plan, history, moment), f"{asked.reason}, within the plan")
+
+
+def _decision(refusal: tuple[str, str] | None, reason: str) -> Decision:
     if refusal:
         return Decision(allowed=False, action="refuse", rule=refusal[0], reason=refusal[1])
-    reason = f"{', '.join(drift.above)} drifted on {drift.rows} images, within the plan"
     return Decision(allowed=True, action="retrain", rule="within_plan", reason=reason)
+
+
+def _not_now(request: Request, plan: Plan, history: Sequence[Retrain], now: datetime) -> tuple[str, str] | None:
+    return (
+        _open_retrain(request, history) or _cool_down(request, plan, history, now) or _over_budget(plan, history, now)
+    )
+
+
+def _is_due(since: datetime, trigger: OtherTrigger, now: datetime) -> bool:
+    return now - since >= timedelta(days=trigger.every_days)
+
+
+def _nothing_behind(asked: Asked, request: Request, trigger: OtherTrigger | None) -> tuple[str, str] | None:
+    if request.trigger == "person" and not asked.reason.strip():
+        return "reason", "a person who starts a retraining says why"
+    if request.trigger == "performance" and trigger and asked.labelled < trigger.minimum_labelled:
+        return "minimum_labelled", f"{asked.labelled} labelled images, the plan asks for {trigger.minimum_labelled}"
+    return None
+
+
+def _over_budget(plan: Plan, history: Sequence[Retrain], now: datetime) -> tuple[str, str] | None:
+    spent = sum(1 for one in history if now - one.time < timedelta(days=BUDGET_DAYS) and one.outcome != "abandoned")
+    if spent < plan.limits.most_in_90_days:
+        return None
+    return "budget", f"{spent} retrainings in {BUDGET_DAYS} days, the plan allows {plan.limits.most_in_90_days}"
 
 
 def _outside_plan(request: Request, plan: Plan) -> tuple[str, str] | None:
@@ -154,8 +227,9 @@ def _outside_plan(request: Request, plan: Plan) -> tuple[str, str] | None:
     if modification is None or not modification.allowed:
         allowed = ", ".join(name for name, known in plan.modifications.items() if known.allowed)
         return "outside_plan", f"the plan does not allow {request.modification!r}; it allows: {allowed}"
-    if request.trigger not in plan.triggers:
-        return "outside_plan", f"the plan knows no trigger {request.trigger!r}; it knows: {', '.join(plan.triggers)}"
+    known = [*plan.triggers, *plan.other_triggers]
+    if request.trigger not in known:
+        return "outside_plan", f"the plan knows no trigger {request.trigger!r}; it knows: {', '.join(known)}"
     if modification.same_recipe and request.recipe != request.champion_recipe:
         return (
             "same_recipe",
@@ -163,6 +237,13 @@ def _outside_plan(request: Request, plan: Plan) -> tuple[str, str] | None:
         )
     if plan.data_rules.labelled and not request.labelled:
         return "labelled_data", "no labelled data to learn from: name them with --retrain-data and --retrain-labels"
+    few = {name: count for name, count in request.counts.items() if count < plan.data_rules.minimum_per_class}
+    if few:
+        told = ", ".join(f"{count} of {name}" for name, count in sorted(few.items()))
+        return (
+            "minimum_per_class",
+            f"{told} are too few new images, the plan asks for {plan.data_rules.minimum_per_class}",
+        )
     return None
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from audit import AuditLog
 from imaging.settings import Settings
-from monitoring.change_control import Decision, Plan, Request, decide
+from monitoring.change_control import Asked, Decision, Plan, Request, decide, decide_asked
 from monitoring.drift import DriftResult, run_drift
 from monitoring.exporter import mark
 from monitoring.prediction_log import Collected, collect
@@ -97,21 +97,30 @@ class Watcher:
         return result
 
     def answer(
-        self, drift: DriftResult, served: ServedModel, request: Request, start: Callable[[], Ended]
+        self, found: DriftResult | Asked, served: ServedModel, request: Request, start: Callable[[], Ended]
     ) -> tuple[Decision, Ended | None]:
         """Decide by the plan, record it, and when allowed run `start` and record its end.
 
         Whatever `start` raises is recorded as a failed retraining and raised on; a kill leaves it abandoned.
+
+        Args:
+            found: The drift check, or what else asks.
+            served: The model that serves.
+            request: What is asked for.
+            start: Trains.
         """
         with retraining_lock(self.settings.home) as free:
             history = read_history(self.log, one_runs=not free)
-            decision = decide(drift, self.plan, history, request=request)
+            if isinstance(found, Asked):
+                decision = decide_asked(found, self.plan, history, request=request)
+            else:
+                decision = decide(found, self.plan, history, request=request)
             if decision.allowed and not free:
                 reason = "another retraining is being started at this moment"
                 decision = Decision(allowed=False, action="refuse", rule="open_retrain", reason=reason)
             if decision.action == "none":
                 return decision, None
-            details = self._decision_details(drift, request, decision)
+            details = self._decision_details(found, request, decision)
             if not decision.allowed:
                 self._tell("retrain.refused", _subject(served), details)
                 return decision, None
@@ -155,14 +164,15 @@ class Watcher:
             found = {"check": check, "rows": result.rows, "bound": bound, "figures": figures}
             self._tell("drift.detected", _subject(served), found)
 
-    def _decision_details(self, drift: DriftResult, request: Request, decision: Decision) -> dict[str, Any]:
+    def _decision_details(self, found: DriftResult | Asked, request: Request, decision: Decision) -> dict[str, Any]:
+        evidence = {"asked": found.reason} if isinstance(found, Asked) else {"check": found.json.parent.name}
         return {
             "rule": decision.rule,
             "reason": decision.reason,
             "trigger": request.trigger,
             "modification": request.modification,
             "recipe": request.recipe,
-            "check": drift.json.parent.name,
+            **evidence,
             "plan": self.plan.digest,
             "notify": list(self.plan.notify),
         }

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imaging.errors import ConfigurationError
-from monitoring.change_control import Plan, Request, Retrain, decide, load_plan
+from monitoring.change_control import Asked, Plan, Request, Retrain, decide, decide_asked, load_plan
 from tests.monitoring.conftest import NOW
 
 INSTALLED = Path(__file__).resolve().parents[2] / "pipelines" / "change_control.yaml"
@@ -116,3 +116,59 @@ def test_a_plan_that_breaks_its_schema_is_refused(tmp_path: Path, old: str, new:
 def test_a_plan_that_is_not_there_is_said(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError):
         load_plan(tmp_path / "none.yaml")
+
+
+PERSON = replace(REQUEST, trigger="person")
+
+
+def asked_rule(asked: Asked, request: Request, history: tuple = (), plan: Plan = PLAN) -> tuple[str, str]:
+    decision = decide_asked(asked, plan, history, request=request, now=NOW)
+    assert decision.allowed == (decision.action == "retrain")
+    return decision.action, decision.rule
+
+
+def test_a_person_may_start_a_retraining_and_says_why() -> None:
+    assert asked_rule(Asked(reason="a new protocol in March"), PERSON) == ("retrain", "within_plan")
+    assert asked_rule(Asked(reason="  "), PERSON) == ("refuse", "reason")
+
+
+def test_the_other_rules_hold_for_a_person_too() -> None:
+    why = Asked(reason="why not")
+    assert asked_rule(why, replace(PERSON, recipe="b")) == ("refuse", "same_recipe")
+    assert asked_rule(why, replace(PERSON, labelled=False)) == ("refuse", "labelled_data")
+    assert asked_rule(why, PERSON, (retrain(1),)) == ("refuse", "cool_down")
+    assert asked_rule(why, PERSON, (retrain(100, "challenger"),)) == ("refuse", "open_retrain")
+
+
+def test_worse_performance_needs_labels_behind_it() -> None:
+    request = replace(REQUEST, trigger="performance")
+    assert asked_rule(Asked(reason="x", fell=False, labelled=500), request) == ("none", "no_fall")
+    assert asked_rule(Asked(reason="x", fell=True, labelled=40), request) == ("refuse", "minimum_labelled")
+    assert asked_rule(Asked(reason="x", fell=True, labelled=400), request) == ("retrain", "within_plan")
+
+
+def test_the_schedule_asks_when_it_is_due() -> None:
+    request = replace(REQUEST, trigger="schedule")
+    young, old = (Asked(reason="due", since=NOW - timedelta(days=days)) for days in (364, 366))
+    assert asked_rule(young, request) == ("none", "not_due")
+    assert asked_rule(old, request) == ("retrain", "within_plan")
+
+
+def test_the_budget_counts_every_retraining_but_abandoned_ones() -> None:
+    spent = tuple(retrain(24 * days, version=str(days)) for days in range(2, 8))
+    assert rule(history=spent) == ("refuse", "budget")
+    assert rule(history=(*spent[:5], retrain(48, "abandoned", "9"))) == ("retrain", "within_plan")
+    long_ago = tuple(replace(one, time=NOW - timedelta(days=91)) for one in spent)
+    assert rule(history=long_ago) == ("retrain", "within_plan")
+
+
+def test_too_few_new_images_of_a_class_are_refused_by_name() -> None:
+    decision = decide(Found(), PLAN, (), request=replace(REQUEST, counts={"covid": 3, "normal": 40}), now=NOW)
+    assert (decision.rule, decision.reason.split(",")[0]) == (
+        "minimum_per_class",
+        "3 of covid are too few new images",
+    )
+
+
+def test_a_trigger_that_the_plan_does_not_know_is_outside_it() -> None:
+    assert asked_rule(Asked(reason="x"), replace(REQUEST, trigger="whim")) == ("refuse", "outside_plan")

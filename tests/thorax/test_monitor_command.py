@@ -9,31 +9,11 @@ from audit import AuditLog
 from imaging.errors import NotFoundError
 from monitoring.drift import DriftResult
 from monitoring.served import served_model
-from monitoring.watch import Ended
-from pipelines.run_record import RunRecord
-from thorax.commands import monitor
+from tests.thorax.kept_runs import keep_run
 from thorax.commands.monitor import app, plan, respond
 
 RUNNER = CliRunner()
 DIGEST = "sha256:" + "a" * 64
-
-
-@pytest.fixture
-def serving_home(home: Path) -> Path:
-    """A home in which version 3 serves, with a reference and no request yet."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    package = home / "release" / "packages" / "chest-xray-3"
-    package.mkdir(parents=True)
-    pq.write_table(
-        pa.table({"mean": [index / 200 for index in range(200)], "p_normal": [index / 300 for index in range(200)]}),
-        package / "reference_profile.parquet",
-    )
-    (package / "model.json").write_text('{"recipe": "mobilenetv2_smoke"}')
-    state = {"serving": {"version": "3", "digest": DIGEST, "archive": "chest-xray-3.mar"}}
-    (home / "release" / "state.json").write_text(json.dumps(state))
-    return home
 
 
 GIVEN = {
@@ -53,31 +33,6 @@ def drifted(home: Path) -> DriftResult:
     files = {"html": home / "drift" / "check" / "drift.html", "json": home / "drift" / "check" / "drift.json"}
     counts = {"rows": 200, "reference_rows": 200, "refused": 0, "enough": True}
     return DriftResult(drifted=True, scores={"mean": 1.5}, noise={"mean": 0.1}, above=("mean",), **counts, **files)
-
-
-@pytest.fixture
-def started(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    """The arguments of every retraining that would have started."""
-    found: list[dict[str, Any]] = []
-
-    def retrain(_home: Path, arguments: dict[str, Any], _on_step: object) -> Ended:
-        found.append(arguments)
-        return Ended(passed=False)
-
-    monkeypatch.setattr(monitor, "_retrain", retrain)
-    return found
-
-
-def keep_run(home: Path, version: str, arguments: dict[str, Any]) -> Path:
-    """Keep the record of a run that registered `version`; return its dataset."""
-    run_dir = home / "runs" / f"train-classifier-{version}"
-    dataset = run_dir / "dataset"
-    dataset.mkdir(parents=True)
-    record = RunRecord(run_dir, "train-classifier", ["ingest-images", "register-model"], arguments=arguments)
-    record.end("ingest-images", {"dataset": str(dataset)}, cached=False)
-    record.end("register-model", {"Output": version}, cached=False)
-    record.close(passed=True)
-    return dataset
 
 
 def test_a_retraining_is_given_what_the_champions_run_was_given(

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from imaging.settings import Settings
-    from monitoring.change_control import Decision, Plan
+    from monitoring.change_control import Asked, Decision, Plan
     from monitoring.drift import DriftResult
     from monitoring.served import ServedModel
     from monitoring.watch import Ended, Watcher
@@ -95,13 +95,13 @@ def drift(
             labels=retrain_labels,
             recipe=recipe,
             keep_split=keep_split,
-            on_step=_shown_from_the_first_step(stack),
+            on_step=shown_from_the_first_step(stack),
         )
     told["decision"] = {"action": decision.action, "rule": decision.rule, "reason": decision.reason}
     told["challenger"] = ended.version if ended else ""
     if as_json:
         emit(told, as_json=True)
-    _say_end(decision, ended)
+    say_end(decision, ended)
     if ended is not None and not ended.passed:
         raise typer.Exit(1)
 
@@ -135,8 +135,9 @@ def _export(watcher: "Watcher") -> None:
 def respond(
     home: Path,
     served: "ServedModel",
-    result: "DriftResult",
+    result: "DriftResult | Asked",
     *,
+    trigger: str = "drift",
     data: str | None = None,
     labels: str = "",
     recipe: str | None = None,
@@ -151,27 +152,35 @@ def respond(
     Args:
         home: The home folder.
         served: The model that serves.
-        result: What `look` found.
+        result: What `look` found, or what else asks.
+        trigger: Why, as the plan names it.
         data: Images to retrain on; the dataset version that the champion was trained on where absent.
         labels: Their label table.
         recipe: The champion's where absent.
         keep_split: Keep the label table's own split; as the champion's run did where absent.
         on_step: Told of every change of a pipeline step.
     """
-    from monitoring.change_control import Request
+    from monitoring.change_control import Asked, Request
+    from thorax.commands.retrain_data import champion_arguments, champion_dataset, counts_of
 
-    source = data or (_champion_dataset(home, served.version) if result.above else "")
+    asks = isinstance(result, Asked) or bool(result.above)
+    source = data or (champion_dataset(home, served.version) if asks else "")
     wanted = recipe or served.recipe
     request = Request(
-        serving_version=served.version, recipe=wanted, champion_recipe=served.recipe, labelled=bool(source)
+        serving_version=served.version,
+        recipe=wanted,
+        champion_recipe=served.recipe,
+        labelled=bool(source),
+        trigger=trigger,
+        counts=counts_of(data, labels) if data else {},
     )
     arguments = {
         "recipe": wanted,
         "source": source,
         "labels": labels,
         "name": "retrain",
-        "trigger": "drift",
-        **_champion_arguments(home, served.version, recipe=wanted),
+        "trigger": trigger if trigger in ("drift", "schedule") else "manual",
+        **champion_arguments(home, served.version, recipe=wanted),
         **({} if keep_split is None else {"keep_split": keep_split}),
     }
     return watcher_of(home).answer(result, served, request, lambda: _retrain(home, arguments, on_step))
@@ -213,26 +222,6 @@ def _settings(home: Path) -> "Settings":
     return own
 
 
-def _champion_dataset(home: Path, version: str) -> str:
-    """Return the dataset version that the run behind `version` was trained on, where this home still has it."""
-    from pipelines.run_record import runs_of_version
-
-    for run in runs_of_version(home, version):
-        dataset = run.artifact("ingest-images", "dataset")
-        if dataset is not None and dataset.is_dir():
-            return str(dataset)
-    return ""
-
-
-def _champion_arguments(home: Path, version: str, *, recipe: str) -> "dict[str, Any]":
-    """Return what the run behind `version` was given; what belongs to its recipe only where that is the one wanted."""
-    from pipelines.run_record import runs_of_version
-
-    given = next((run.arguments for run in runs_of_version(home, version) if run.arguments), {})
-    names = ["seed", "keep_split"] + (["size", "overrides"] if given.get("recipe") == recipe else [])
-    return {name: given[name] for name in names if name in given}
-
-
 def _retrain(home: Path, arguments: "dict[str, Any]", on_step: "Callable[[StepResult], None] | None") -> "Ended":
     from monitoring.watch import Ended
     from pipelines.runner import run_local
@@ -243,7 +232,7 @@ def _retrain(home: Path, arguments: "dict[str, Any]", on_step: "Callable[[StepRe
     return Ended(passed=run.passed, version=run.version, run=run.run_dir.name)
 
 
-def _shown_from_the_first_step(stack: contextlib.ExitStack) -> "Callable[[StepResult], None]":
+def shown_from_the_first_step(stack: contextlib.ExitStack) -> "Callable[[StepResult], None]":
     """Return an `on_step` that opens the live table only if a run starts."""
     shown: list[LiveSteps] = []
 
@@ -288,7 +277,8 @@ def _table(result: "DriftResult") -> Any:
     return table
 
 
-def _say_end(decision: "Decision", ended: "Ended | None") -> None:
+def say_end(decision: "Decision", ended: "Ended | None") -> None:
+    """Tell a person what was decided and what became of it."""
     if decision.action == "none":
         say("nothing asks for a retraining")
     elif ended is None:
