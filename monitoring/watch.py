@@ -75,7 +75,13 @@ class Watcher:
         return sent
 
     def look(
-        self, served: ServedModel, *, window: str | None = None, out: Path | None = None, package: Path | None = None
+        self,
+        served: ServedModel,
+        *,
+        window: str | None = None,
+        out: Path | None = None,
+        package: Path | None = None,
+        until: datetime | None = None,
     ) -> DriftResult:
         """Collect the spool and compare the last window with the served model's reference; record the outcome.
 
@@ -91,6 +97,7 @@ class Watcher:
             out=out or self.settings.home / "drift" / name,
             trigger=self.plan.triggers["drift"],
             model_digest=served.digest,
+            until=until,
         )
         if package is None:
             self._record_look(served, result)

@@ -2,7 +2,9 @@
 
 Whole images are drawn, so figures stay as correlated as they are, and one threshold holds for all of them together:
 each figure's index is brought to a normal scale by what it comes to without drift (Wilson & Hilferty 1931), and the
-largest of a draw is compared (Westfall & Young 1993, max-T). The reference is a sample too and is drawn again as well.
+largest of a draw is compared (Westfall & Young 1993, max-T). The reference is a sample too, whose bins were laid to
+fit it: so a population is drawn from it first, the window from that, and the window is compared with the reference as
+it is.
 """
 
 from collections.abc import Mapping
@@ -130,7 +132,7 @@ def _by_family(values: np.ndarray, families: tuple[str, ...]) -> np.ndarray:
 def _together(
     codes: Mapping[str, np.ndarray], bins: Mapping[str, Bins], sample: int, draws: int, chance: np.random.Generator
 ) -> dict[str, np.ndarray]:
-    """Return each figure's index (draws,) between a reference and a window, whole images drawn for both."""
+    """Return each figure's index (draws,) between the reference and a window, whole images drawn."""
     if not codes:
         return {}
     widths = [bins[name].count for name in codes]
@@ -139,17 +141,17 @@ def _together(
     held = np.zeros((rows, int(starts[-1])), dtype=np.float32)
     for start, places in zip(starts, codes.values(), strict=False):
         held[np.arange(rows), start + places] = 1
+    counts = held.sum(axis=0)
     root = _root(held) if min(sample, rows) > MANY else None
     found: dict[str, list[np.ndarray]] = {name: [] for name in codes}
     for begin in range(0, draws, AT_ONCE):
         count = min(AT_ONCE, draws - begin)
         if root is None:
-            reference, window = (_drawn(held, size, count, chance) for size in (rows, sample))
+            window = _drawn(held, sample, count, chance)
         else:
-            mean = held.mean(axis=0)
-            reference, window = (_spread(mean, root, size, count, chance) for size in (rows, sample))
+            window = _spread(counts / rows, root, sample, rows, count, chance)
         for name, start, end in zip(codes, starts, starts[1:], strict=False):
-            found[name].append(psi(reference[:, start:end], window[:, start:end]))
+            found[name].append(psi(counts[start:end], window[:, start:end]))
     return {name: np.concatenate(parts) for name, parts in found.items()}
 
 
@@ -162,26 +164,31 @@ def _root(held: np.ndarray) -> np.ndarray:
     return np.asarray(vectors[:, there] * np.sqrt(values[there]), dtype=np.float32)
 
 
-def _spread(mean: np.ndarray, root: np.ndarray, size: int, draws: int, chance: np.random.Generator) -> np.ndarray:
-    """Return counts (draws, K) of `size` rows as their mean and covariance have them."""
+def _spread(
+    mean: np.ndarray, root: np.ndarray, sample: int, rows: int, draws: int, chance: np.random.Generator
+) -> np.ndarray:
+    """Return counts (draws, K) of windows of `sample`, as mean and covariance of `rows` of a reference have them."""
     normal = chance.standard_normal((draws, root.shape[1]), dtype=np.float32)
-    return np.maximum(size * mean + np.float32(np.sqrt(size)) * (normal @ root.T), 0)
+    reach = np.float32(sample * np.sqrt(1 / sample + 1 / rows))
+    return np.maximum(sample * mean + reach * (normal @ root.T), 0)
 
 
-def _drawn(held: np.ndarray, size: int, draws: int, chance: np.random.Generator) -> np.ndarray:
-    """Return counts (draws, K) of `size` rows drawn with replacement from `held` (M, K), zeros and ones."""
+def _drawn(held: np.ndarray, sample: int, draws: int, chance: np.random.Generator) -> np.ndarray:
+    """Return counts (draws, K) of windows: a population is drawn from the rows `held` (M, K), and they from it."""
     rows = len(held)
-    if size <= rows:
-        picked = chance.integers(0, rows, (draws, size)) + rows * np.arange(draws)[:, np.newaxis]
-        times = np.bincount(picked.reshape(-1), minlength=draws * rows).reshape(draws, rows)
+    population = chance.integers(0, rows, (draws, rows))
+    place = rows * np.arange(draws)[:, np.newaxis]
+    if sample <= rows:
+        picked = np.take_along_axis(population, chance.integers(0, rows, (draws, sample)), axis=1)
+        times = np.bincount((picked + place).reshape(-1), minlength=draws * rows).reshape(draws, rows)
     else:
-        times = chance.multinomial(size, np.full(rows, 1 / rows), size=draws)
+        held_by = np.bincount((population + place).reshape(-1), minlength=draws * rows).reshape(draws, rows)
+        times = chance.multinomial(sample, held_by / rows)
     return times.astype(np.float32) @ held
 
 
 def _alone(places: np.ndarray, count: int, sample: int, draws: int, chance: np.random.Generator) -> np.ndarray:
     """Return a figure's index (draws,) from its own shares."""
     counts = np.bincount(places[places >= 0], minlength=count)
-    likely = (counts + UNSEEN) / (counts.sum() + UNSEEN * count)
-    reference = chance.multinomial(int(counts.sum()), likely, size=draws)
-    return psi(reference, chance.multinomial(max(sample, 1), likely, size=draws))
+    likely = chance.dirichlet(counts + UNSEEN, size=draws)
+    return psi(counts, chance.multinomial(max(sample, 1), likely))

@@ -28,6 +28,13 @@ def test_the_readme_of_serving_shows_the_endpoint_as_it_was_measured() -> None:
     assert printed.strip() in (BENCHMARKS.parent / "serving" / "README.md").read_text()
 
 
+def test_the_readme_of_monitoring_shows_what_drift_is_found_as_it_was_measured() -> None:
+    command = [sys.executable, str(BENCHMARKS / "drift_table.py")]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+    assert len(printed.splitlines()) > 8
+    assert printed.strip() in (BENCHMARKS.parent / "monitoring" / "README.md").read_text()
+
+
 @pytest.mark.parametrize("path", RESULTS, ids=lambda path: path.stem)
 def test_a_result_says_where_it_was_measured_and_holds_its_targets_or_says_that_it_does_not(path: Path) -> None:
     result = json.loads(path.read_text())

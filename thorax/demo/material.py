@@ -45,7 +45,7 @@ def phantom_material(place: Path, note: Note) -> Material:
         write_phantom(site_a, patients=PHANTOM_PATIENTS, seed=1)
         write_phantom(unseen, patients=12, seed=2)
         write_phantom(site_b, patients=SHIFTED_PATIENTS, seed=3, site="B", device_shift=1.0)
-        _merge_tables(place / "images" / "labels.csv", [site_a, site_b])
+        merge_tables(place / "images" / "labels.csv", [site_a, site_b])
     shifted = _files(site_b)
     return Material(
         source=site_a,
@@ -97,7 +97,7 @@ def _files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.suffix in {".dcm", ".png", ".jpg"})
 
 
-def _merge_tables(out: Path, folders: Sequence[Path]) -> None:
+def merge_tables(out: Path, folders: Sequence[Path]) -> None:
     """Write one label table for several phantom folders; a site's patients stay its own."""
     merged: list[dict[str, str]] = []
     for folder in folders:
