@@ -6,11 +6,8 @@ out when a batch is written and again when the log is read.
 """
 
 import contextlib
-import fcntl
 import io
 import json
-import os
-import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -22,6 +19,7 @@ from audit import AuditLog
 from audit.predictions import is_finished, parse_rows, request_key, spool_files
 from imaging.atomic import write_bytes, write_text
 from imaging.errors import ServiceError
+from imaging.locks import locked
 from monitoring.edge_log import take_edge_refusals
 from monitoring.grpc_log import take_grpc_refusals
 from monitoring.merkle import merkle_root
@@ -191,21 +189,6 @@ def _save_state(parquet: Path, state: dict[str, Any]) -> None:
 def _alone(parquet: Path) -> Iterator[None]:
     """One collector at a time; the kernel lets go of the lock of a killed one."""
     parquet.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(parquet / "collector.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        deadline = time.monotonic() + LOCK_WITHIN_S
-        while not _is_locked(descriptor):
-            if time.monotonic() > deadline:
-                raise ServiceError(f"another process collects the prediction log for more than {LOCK_WITHIN_S:.0f} s")
-            time.sleep(0.1)
+    busy = f"another process collects the prediction log for more than {LOCK_WITHIN_S:.0f} s"
+    with locked(parquet / "collector.lock", within_s=LOCK_WITHIN_S, busy=busy):
         yield
-    finally:
-        os.close(descriptor)
-
-
-def _is_locked(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True

@@ -5,14 +5,13 @@ file lock that the kernel takes from a killed process.
 """
 
 import contextlib
-import fcntl
-import os
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import get_args
 
 from audit import AuditEvent, AuditLog
+from imaging.locks import locked_if_free
 from monitoring.change_control import Outcome, Retrain
 
 ENDED = "retrain/"
@@ -50,16 +49,8 @@ def retraining_lock(home: Path) -> Iterator[bool]:
     """Yield whether this process may retrain; it holds the lock until the block ends."""
     folder = home / "drift"
     folder.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(folder / "retrain.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        free = True
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            free = False
+    with locked_if_free(folder / "retrain.lock") as free:
         yield free
-    finally:
-        os.close(descriptor)
 
 
 def _outcome(end: AuditEvent | None, decided: Sequence[AuditEvent], *, runs: bool) -> Outcome:

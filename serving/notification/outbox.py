@@ -6,8 +6,6 @@ again, later and later, and given up after `MOST_TRIES`, which its channel's fil
 """
 
 import contextlib
-import fcntl
-import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -19,6 +17,7 @@ from audit import AuditEvent, AuditLog
 from imaging.atomic import write_text
 from imaging.config import Frozen
 from imaging.errors import ServiceError
+from imaging.locks import locked_if_free
 from serving.notification.channels import AnyChannel, load_channels
 from serving.notification.messages import Message, message_of
 
@@ -131,16 +130,5 @@ class Outbox:
         """Let one process deliver at a time; another one has nothing to do meanwhile."""
         folder = self.home / FOLDER
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            yield _is_locked(descriptor)
-        finally:
-            os.close(descriptor)
-
-
-def _is_locked(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+        with locked_if_free(folder / "lock") as free:
+            yield free

@@ -1,9 +1,6 @@
 """What the release controller knows for certain: `home/release/state.json`, and the lock around it."""
 
 import contextlib
-import fcntl
-import os
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +9,7 @@ from pydantic import ValidationError
 from imaging.atomic import write_text
 from imaging.config import Frozen
 from imaging.errors import ServiceError
+from imaging.locks import locked
 from serving.release.plan import RolloutPlan
 
 LOCK_WITHIN_S = 300.0
@@ -88,17 +86,6 @@ def release_lock(folder: Path, *, within_s: float = LOCK_WITHIN_S) -> Iterator[N
         ServiceError: another release takes longer than `within_s`.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        deadline = time.monotonic() + within_s
-        while True:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError as error:
-                if time.monotonic() > deadline:
-                    raise ServiceError(f"another release holds the lock for more than {within_s:.0f} s") from error
-                time.sleep(0.1)
+    busy = f"another release holds the lock for more than {within_s:.0f} s"
+    with locked(folder / "lock", within_s=within_s, busy=busy):
         yield
-    finally:
-        os.close(descriptor)

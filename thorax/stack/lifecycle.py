@@ -5,7 +5,6 @@ at a time, by a lock that the kernel lets go of when its holder dies.
 """
 
 import contextlib
-import fcntl
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -15,6 +14,7 @@ from pathlib import Path
 import psutil
 
 from imaging.errors import ServiceError
+from imaging.locks import locked
 from thorax.stack import processes
 from thorax.stack.credentials import Credentials, load_credentials, load_or_create_credentials, make_signing_key
 from thorax.stack.launch import Launch, PortTakenError, StackEvent
@@ -212,17 +212,6 @@ def _lock(places: Places) -> Iterator[None]:
         ServiceError: another one takes longer than it should.
     """
     places.run.mkdir(parents=True, exist_ok=True, mode=0o700)
-    descriptor = os.open(places.run / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        deadline = time.monotonic() + LOCK_WITHIN_S
-        while True:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError as error:
-                if time.monotonic() > deadline:
-                    raise ServiceError("another `thorax up` or `thorax down` has been at work for minutes") from error
-                time.sleep(0.1)
+    busy = "another `thorax up` or `thorax down` has been at work for minutes"
+    with locked(places.run / "lock", within_s=LOCK_WITHIN_S, busy=busy):
         yield
-    finally:
-        os.close(descriptor)
