@@ -32,7 +32,8 @@ check: setup ## lint, format, types, import direction
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports --no-cache
 
 e2e: setup ## the tests that start real servers and kill them
-	@$(BIN)/pytest -m e2e tests/e2e $(ARGS)
+	@$(BIN)/pytest -m "e2e and beside" --numprocesses 2 --dist loadfile tests/e2e $(ARGS) || [ $$? = 5 ]
+	@$(BIN)/pytest -m "e2e and not beside" tests/e2e $(ARGS) || [ $$? = 5 ]
 
 fuzz: setup ## 20,000 spoilt files through the decoding processes
 	@THORAX_FUZZ_FILES=20000 $(BIN)/pytest -m e2e tests/e2e/test_hostile_files.py $(ARGS)

@@ -82,7 +82,7 @@ def _record(log: AuditLog, found: Performance, page: Path, served: ServedModel, 
         "digest": served.digest,
         "answers": found.whole.answers,
         "labelled": found.whole.labelled,
-        "fell": sorted(map(_name, found.alarms)),
+        "fell": sorted(one.name for one in found.alarms),
         "report": "sha256:" + hashlib.sha256(report.read_bytes()).hexdigest(),
     }
     log.append("run.finished", actor=actor, subject=f"performance-check/{page.parent.name}", details=details)
@@ -92,13 +92,9 @@ def _record(log: AuditLog, found: Performance, page: Path, served: ServedModel, 
         if event.details.get("digest") == served.digest
         for name in event.details.get("rates", {})
     }
-    new = {_name(one): _told(one) for one in found.alarms if _name(one) not in told}
+    new = {one.name: _told(one) for one in found.alarms if one.name not in told}
     if new:
         log.append(FELL, actor=actor, subject=subject, details={"digest": served.digest, "rates": new})
-
-
-def _name(one: Alarm) -> str:
-    return f"{one.label}: {one.what}"
 
 
 def _told(one: Alarm) -> dict[str, Any]:

@@ -22,7 +22,8 @@ from monitoring.truth.sequential import SequentialTest, bet_against
 FEWEST = 20
 """Labelled images from which a calibration is told."""
 LEVEL = 0.01
-"""Of a false alarm, ever, over all classes together."""
+"""Of a false alarm, ever, over all classes and sites together: half for the whole, half shared by the sites."""
+MOST_SITES = 20
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -81,6 +82,13 @@ class Alarm:
     test: SequentialTest
     outcomes: int
     rate: float
+    site: str = ""
+    """Where; everywhere where empty."""
+
+    @property
+    def name(self) -> str:
+        """Return what a reader calls it."""
+        return f"{self.label}: {self.what}" + (f" (site {self.site})" if self.site else "")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -114,7 +122,14 @@ def measure(answers: Answers, known: Known, *, since: datetime, until: datetime)
         whole=_stretch("all", answers, known),
         weeks=tuple(weeks),
         sites=tuple(_stretch(site, answers.of(answers.site == site), known) for site in sites),
-        tests=tuple(_tests(answers, known)),
+        tests=(
+            *_tests(answers, known, LEVEL / 2 if sites else LEVEL),
+            *(
+                test
+                for site in sites[:MOST_SITES]
+                for test in _tests(answers.of(answers.site == site), known, LEVEL / 2 / len(sites), site=site)
+            ),
+        ),
         answers=answers,
     )
 
@@ -181,7 +196,7 @@ def _class(labelled: Answers, called: np.ndarray, index: int, estimated: Estimat
     )
 
 
-def _tests(answers: Answers, known: Known) -> list[Alarm]:
+def _tests(answers: Answers, known: Known, level: float, *, site: str = "") -> list[Alarm]:
     """Bet against each critical class's miss and false alarm rates at release, in the order that labels came."""
     labelled = answers.of(answers.labelled)
     labelled = labelled.of(np.lexsort((labelled.request_id.astype(str), labelled.received.astype(str))))
@@ -198,9 +213,9 @@ def _tests(answers: Answers, known: Known) -> list[Alarm]:
         for what, figure, outcomes in kinds:
             null = _worst(known.released[name].get(figure, MISSING))
             if null is not None:
-                test = bet_against(outcomes, null_rate=null, level=LEVEL / (2 * len(watched)))
+                test = bet_against(outcomes, null_rate=null, level=level / (2 * len(watched)))
                 rate = float(outcomes.mean()) if len(outcomes) else 0.0
-                found.append(Alarm(label=name, what=what, test=test, outcomes=len(outcomes), rate=rate))
+                found.append(Alarm(label=name, what=what, test=test, outcomes=len(outcomes), rate=rate, site=site))
     return found
 
 

@@ -47,7 +47,7 @@ def verdict(found: Performance) -> str:
         return f"No labels yet for {found.whole.answers} answered images; figures are estimates."
     labelled = f"{found.whole.labelled} of {found.whole.answers} answered images have a label"
     if found.alarms:
-        told = "; ".join(f"{one.label}: {one.what} {one.rate:.0%} of {one.outcomes}" for one in found.alarms)
+        told = "; ".join(f"{one.name} {one.rate:.0%} of {one.outcomes}" for one in found.alarms)
         return f"Worse than at the release, beyond chance: {told}. {labelled}."
     return f"No error rate is higher than the release's, beyond chance. {labelled}."
 
@@ -86,6 +86,7 @@ def _class(one: ClassPerformance) -> dict[str, Any]:
 
 def _test(one: Alarm) -> dict[str, Any]:
     return {
+        "site": one.site,
         "class": one.label,
         "what": one.what,
         "outcomes": one.outcomes,

@@ -11,6 +11,7 @@ from tests.audit.conftest import fill
 
 pytestmark = [
     pytest.mark.e2e,
+    pytest.mark.beside,
     pytest.mark.skipif(not shutil.which("chromium"), reason="no chromium to open the page in"),
 ]
 

@@ -14,6 +14,7 @@ from imaging.settings import Settings
 
 pytestmark = [
     pytest.mark.e2e,
+    pytest.mark.beside,
     pytest.mark.skipif(not shutil.which("dcmj2pnm"), reason="no dcmtk to compare with"),
 ]
 

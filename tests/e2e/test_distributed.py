@@ -22,7 +22,7 @@ from imaging.training.distributed import launch
 from tests.components.cluster_api import ClusterApi, serve
 from tests.imaging.training.factories import dataset_on_disk, two_stages, weights_file
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.e2e, pytest.mark.beside, pytest.mark.timeout(300)]
 
 FIGURES = ("train_loss", "val_loss", "train_accuracy", "val_accuracy", "val_macro_auroc")
 PROCESSES = 2

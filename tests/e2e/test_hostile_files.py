@@ -21,7 +21,7 @@ from serving.decoding.square import REFUSALS, DecodedSquare, Encoded, decode_squ
 from tests.imaging.dicom.conftest import chest, dicom
 from tests.serving.factories import bad_bytes, jpeg, png
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.e2e, pytest.mark.beside, pytest.mark.timeout(1500)]
 
 FILES = int(os.environ.get("THORAX_FUZZ_FILES", "3000"))
 SIZE = 64

@@ -15,7 +15,7 @@ from imaging.errors import DataError, NotFoundError, ServiceError
 from imaging.settings import Settings
 from tests.s3_api import s3_api
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.beside]
 
 KEY = bytes(32)
 

@@ -14,7 +14,7 @@ from imaging.evaluation.delong import delong_interval
 from imaging.evaluation.figure import Figure
 from imaging.evaluation.metrics import Array, auroc, one_weighting, ratio
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.beside]
 
 DRAWS = 500
 RESAMPLES = 600

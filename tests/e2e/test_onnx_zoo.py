@@ -15,7 +15,7 @@ from imaging.models.onnx_export import export_fp32
 from imaging.models.onnx_session import load_session, session_logits
 from imaging.models.preprocessing import to_input
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.beside]
 
 ALIKE = ("resnet34", "resnet101", "resnet56_cifar", "efficientnet_b1", "efficientnet_b2", "efficientnet_b3")
 

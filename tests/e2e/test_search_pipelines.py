@@ -19,6 +19,7 @@ from pipelines.runner import run_local
 
 pytestmark = [
     pytest.mark.e2e,
+    pytest.mark.beside,
     pytest.mark.timeout(900),
     pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::ResourceWarning"),
 ]

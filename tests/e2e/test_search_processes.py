@@ -15,7 +15,7 @@ from imaging.tuning.search import News, Plan, describe, search
 from imaging.tuning.space import parse_space
 from tests.pipelines.easy_images import write_easy_images
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.e2e, pytest.mark.beside, pytest.mark.timeout(600)]
 
 SMALL = {"input.size": 32, "stages.0.epochs": 2, "batch_size": 8}
 

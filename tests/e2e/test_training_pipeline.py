@@ -23,6 +23,7 @@ from thorax.stack.environment import environment, settings_for
 
 pytestmark = [
     pytest.mark.e2e,
+    pytest.mark.beside,
     pytest.mark.timeout(1800),
     pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::ResourceWarning"),
 ]

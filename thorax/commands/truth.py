@@ -24,7 +24,7 @@ def performance(window: Window = "90d", as_json: Json = False) -> None:
     told = {
         "answers": found.found.whole.answers,
         "labelled": found.found.whole.labelled,
-        "fell": [f"{one.label}: {one.what}" for one in found.found.alarms],
+        "fell": [one.name for one in found.found.alarms],
         "verdict": found.verdict,
         "html": str(found.page),
         "json": str(found.page.with_suffix(".json")),

@@ -26,8 +26,9 @@ def served(tmp_path: Path) -> ServedModel:
     described = {"classes": list(CLASSES), "operating_points": {"pneumonia": 0.5}, "critical_classes": ["pneumonia"]}
     (package / "model.json").write_text(json.dumps(described))
     figure = {"value": 0.95, "low": 0.9, "high": 0.98}
-    evaluated = {name: dict.fromkeys(("sensitivity", "specificity", "auroc"), figure) for name in CLASSES}
-    (package / "evaluation.json").write_text(json.dumps({"per_class": evaluated}))
+    figures = dict.fromkeys(("sensitivity", "specificity", "auroc"), figure)
+    evaluated = {name: {"n_images": 100, **figures} for name in CLASSES}
+    (package / "evaluation.json").write_text(json.dumps({"n_images": 300, "per_class": evaluated}))
     return ServedModel(version="3", digest=DIGEST, package=package)
 
 

@@ -146,3 +146,38 @@ def test_a_package_that_does_not_tell_its_evaluation_is_compared_with_nothing(tm
     (tmp_path / "model.json").write_text(json.dumps(described))
     known = load_known(tmp_path)
     assert (known.thresholds, known.critical, known.released) == ({1: 0.3}, ("b",), {})
+
+
+def test_a_release_without_an_error_leaves_room_for_one(tmp_path: Path) -> None:
+    described = {"classes": ["a", "b"], "critical_classes": ["b"]}
+    (tmp_path / "model.json").write_text(json.dumps(described))
+    perfect = {"value": 1.0, "low": 1.0, "high": 1.0}
+    own = {"n_images": 50, "sensitivity": perfect, "specificity": perfect, "auroc": perfect}
+    (tmp_path / "evaluation.json").write_text(json.dumps({"n_images": 250, "per_class": {"a": own, "b": own}}))
+    found = load_known(tmp_path).released["b"]
+    assert found["sensitivity"].low == pytest.approx(proportion_confint(50, 50, method="wilson")[0])
+    assert found["specificity"].low == pytest.approx(proportion_confint(200, 200, method="wilson")[0])
+
+
+def test_one_site_that_fails_does_not_vanish_in_the_average() -> None:
+    good, bad = answers_of(1_500, seed=20), answers_of(1_500, seed=21, missed=0.9)
+    rows = np.flatnonzero(bad.site == "B")[:120]
+    few = bad.of(rows)
+    mixed = Answers(
+        **{
+            name: np.concatenate([getattr(good, name)[good.site == "A"], getattr(few, name)])
+            for name in ("request_id", "time", "site", "probabilities", "label", "received")
+        },
+        disputed=0,
+        unusable=0,
+        unknown=0,
+    )
+    known = Known(
+        classes=KNOWN.classes,
+        critical=KNOWN.critical,
+        thresholds=KNOWN.thresholds,
+        released={"pneumonia": {"sensitivity": measured(good).whole.classes["pneumonia"].sensitivity}},
+    )
+    found = measure(mixed, known, since=BEGIN, until=BEGIN + timedelta(days=28))
+    assert "pneumonia: missed (site B)" in [one.name for one in found.alarms]
+    assert "pneumonia: missed (site A)" not in [one.name for one in found.alarms]

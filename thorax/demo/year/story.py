@@ -194,7 +194,7 @@ def _look_at_labels(home: Path, served: "ServedModel", week: int, year: Year) ->
     year.weeks[-1]["estimated"] = own.estimated.sensitivity if own else None
     year.weeks[-1]["labelled"] = look.found.whole.labelled
     if look.found.alarms:
-        told = ", ".join(f"{one.label}: {one.what} {one.rate:.0%}" for one in look.found.alarms)
+        told = ", ".join(f"{one.name} {one.rate:.0%}" for one in look.found.alarms)
         year.tell(week, "performance", told, html=str(look.page))
 
 
