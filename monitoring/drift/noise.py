@@ -142,14 +142,18 @@ def _together(
     for start, places in zip(starts, codes.values(), strict=False):
         held[np.arange(rows), start + places] = 1
     counts = held.sum(axis=0)
-    root = _root(held) if min(sample, rows) > MANY else None
+    root = _root(held) if sample > rows or min(sample, rows) > MANY else None
     found: dict[str, list[np.ndarray]] = {name: [] for name in codes}
     for begin in range(0, draws, AT_ONCE):
         count = min(AT_ONCE, draws - begin)
         if root is None:
             window = _drawn(held, sample, count, chance)
+        elif rows > MANY:
+            mean = counts / rows
+            window = _spread(sample * mean, root, sample * np.sqrt(1 / sample + 1 / rows), count, chance)
         else:
-            window = _spread(counts / rows, root, sample, rows, count, chance)
+            population = _population(held, count, chance) @ held / rows
+            window = _spread(sample * population, root, np.sqrt(sample), count, chance)
         for name, start, end in zip(codes, starts, starts[1:], strict=False):
             found[name].append(psi(counts[start:end], window[:, start:end]))
     return {name: np.concatenate(parts) for name, parts in found.items()}
@@ -164,27 +168,31 @@ def _root(held: np.ndarray) -> np.ndarray:
     return np.asarray(vectors[:, there] * np.sqrt(values[there]), dtype=np.float32)
 
 
-def _spread(
-    mean: np.ndarray, root: np.ndarray, sample: int, rows: int, draws: int, chance: np.random.Generator
-) -> np.ndarray:
-    """Return counts (draws, K) of windows of `sample`, as mean and covariance of `rows` of a reference have them."""
+def _spread(mean: np.ndarray, root: np.ndarray, reach: float, draws: int, chance: np.random.Generator) -> np.ndarray:
+    """Return counts (draws, K) about `mean`, (K,) or (draws, K), normal with `reach` times `root` (K, L)."""
     normal = chance.standard_normal((draws, root.shape[1]), dtype=np.float32)
-    reach = np.float32(sample * np.sqrt(1 / sample + 1 / rows))
-    return np.maximum(sample * mean + reach * (normal @ root.T), 0)
+    return np.maximum(mean + np.float32(reach) * (normal @ root.T), 0)
+
+
+def _population(held: np.ndarray, draws: int, chance: np.random.Generator) -> np.ndarray:
+    """Return how often each row of `held` (M, K) is in a population (draws, M) of M rows drawn from them."""
+    rows = len(held)
+    return _times(chance.integers(0, rows, (draws, rows)), rows)
 
 
 def _drawn(held: np.ndarray, sample: int, draws: int, chance: np.random.Generator) -> np.ndarray:
     """Return counts (draws, K) of windows: a population is drawn from the rows `held` (M, K), and they from it."""
     rows = len(held)
     population = chance.integers(0, rows, (draws, rows))
-    place = rows * np.arange(draws)[:, np.newaxis]
-    if sample <= rows:
-        picked = np.take_along_axis(population, chance.integers(0, rows, (draws, sample)), axis=1)
-        times = np.bincount((picked + place).reshape(-1), minlength=draws * rows).reshape(draws, rows)
-    else:
-        held_by = np.bincount((population + place).reshape(-1), minlength=draws * rows).reshape(draws, rows)
-        times = chance.multinomial(sample, held_by / rows)
-    return times.astype(np.float32) @ held
+    picked = np.take_along_axis(population, chance.integers(0, rows, (draws, sample)), axis=1)
+    return _times(picked, rows) @ held
+
+
+def _times(picked: np.ndarray, rows: int) -> np.ndarray:
+    """Return how often each of `rows` was picked (draws, N), (draws, rows) float32."""
+    place = rows * np.arange(len(picked))[:, np.newaxis]
+    found = np.bincount((picked + place).reshape(-1), minlength=len(picked) * rows)
+    return found.reshape(len(picked), rows).astype(np.float32)
 
 
 def _alone(places: np.ndarray, count: int, sample: int, draws: int, chance: np.random.Generator) -> np.ndarray:
