@@ -69,6 +69,9 @@ def show(
 @app.command()
 def export(
     path: Annotated[Path, typer.Argument(help="File to write: .html checks itself in a browser, else JSON lines.")],
+    verifier: Annotated[
+        Path | None, typer.Option(help="Also write a short program that checks it without Thorax (Python).")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Write a self-verifying copy for an inspector."""
@@ -77,6 +80,8 @@ def export(
     written = _log().export(path)
     checked = verify_export(written)
     told = {"path": str(written), "records": checked.result.checked, "ok": checked.result.ok, "key": checked.key}
+    if verifier:
+        told["verifier"] = _write_verifier(verifier)
     emit(told, as_json=as_json, text=f"{written}: {checked.result.checked} events, key {checked.key}")
     if not checked.result.ok:
         say(f"the record itself does not hold: {checked.result.problem}")
@@ -142,6 +147,19 @@ def check_proof(file: Annotated[Path, typer.Argument(help="What `prove` wrote.")
     event = check(proof, _log())
     told = {"ok": True, "request_id": proof["row"]["request_id"], "event": event.seq, "time": event.time}
     emit(told, as_json=as_json, text=f"it holds: in the record since {event.time[:19]}, event {event.seq}")
+
+
+def _write_verifier(path: Path) -> str:
+    """Write the program that checks an export by itself; say how it is run with this log's key."""
+    from importlib import resources
+
+    from audit.keys import load_public_key
+    from imaging.atomic import write_text
+
+    write_text(path, resources.files("audit").joinpath("standalone_verifier.py").read_text(encoding="utf-8"))
+    public = load_public_key(_log().witness.public_key_path).hex()
+    say(f"give the inspector this by another way than the export: python3 {path.name} FILE {public}")
+    return str(path)
 
 
 def _tell_prometheus(*, ok: bool) -> None:
