@@ -3,6 +3,7 @@
 from typing import Any
 
 from components.calibrate_model import calibrate_model
+from components.check_drift import check_drift
 from components.check_gates import check_gates
 from components.choose_settings import choose_settings
 from components.evaluate_fold import evaluate_fold
@@ -36,4 +37,5 @@ COMPONENTS: dict[str, Any] = {
     "propose-settings": propose_settings,
     "try-settings": try_settings,
     "choose-settings": choose_settings,
+    "check-drift": check_drift,
 }

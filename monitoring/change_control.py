@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -164,6 +165,16 @@ def load_plan(path: Path) -> Plan:
     except (OSError, yaml.YAMLError, ValidationError) as error:
         raise ConfigurationError(f"the change control plan {path.name} cannot be used: {error}") from error
     return plan.model_copy(update={"digest": "sha256:" + hashlib.sha256(raw).hexdigest()})
+
+
+def installed_plan() -> Plan:
+    """Return the change control plan that is installed; no option names another.
+
+    It is found and not imported: importing its package builds every pipeline.
+    """
+    found = find_spec("pipelines")
+    places = list(found.submodule_search_locations or []) if found else []
+    return load_plan(Path(places[0] if places else "pipelines") / "change_control.yaml")
 
 
 def decide(

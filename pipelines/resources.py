@@ -110,6 +110,7 @@ NEEDS: dict[str, Needs] = {
         retries=3,
     ),
     "choose-settings": Needs(cpu="2", memory="4Gi", timeout_s=HOUR // 2),
+    "check-drift": Needs(cpu="2", memory="4Gi", timeout_s=HOUR, secrets=(REGISTRY, STORAGE), retries=2, reusable=False),
     "package-model": Needs(cpu="2", memory="8Gi", timeout_s=HOUR),
     "check-gates": Needs(cpu="2", memory="8Gi", timeout_s=HOUR, retries=0, reusable=False),
     "register-model": Needs(cpu="1", memory="4Gi", timeout_s=HOUR, secrets=(REGISTRY,), retries=3, reusable=False),

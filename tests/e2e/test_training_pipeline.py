@@ -8,15 +8,20 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from audit import AuditLog
+from audit.predictions import PredictionSpool
 from imaging.models.directory import package_digest
 from imaging.registry import Registry
+from monitoring.prediction_log import collect
+from monitoring.upload import upload
 from pipelines.run_record import RunResult, list_runs
 from pipelines.runner import run_local
+from tests.monitoring.conftest import prediction_row
 from tests.pipelines.easy_images import LEARNING, write_easy_images
 from thorax import stack
 from thorax.stack.environment import environment, settings_for
@@ -84,6 +89,24 @@ def test_a_model_that_passes_is_registered_as_challenger_with_its_whole_package(
         == package_digest(first.artifact("package-model", "package"))
     )
     assert events == ["model.registered"]
+
+
+def test_drift_is_checked_from_the_bucket_and_the_registry_alone(place: Path, first: RunResult, tmp_path: Path) -> None:
+    settings = settings_for(place / "home", "trainer")
+    digest = Registry.from_settings(settings).get(first.version).tags["package.digest"]
+    spool = PredictionSpool(tmp_path / "spool")
+    for index in range(40):
+        spool.append(prediction_row(index, model_digest=digest) | {"time": datetime.now(UTC).isoformat()})
+    spool.close()
+    collect(tmp_path / "spool", tmp_path / "parquet")
+    upload(tmp_path / "parquet", settings.predictions_bucket, settings)
+    asked = {"bucket": settings.predictions_bucket, "version": first.version}
+    result = run_local("check-drift", asked, home=place / "home")
+    assert result.error == ""
+    report = result.artifact("check-drift", "report")
+    found = json.loads((report / "drift.json").read_text())
+    assert (found["rows"], found["model_digest"], found["enough"]) == (40, digest, False)
+    assert (report / "drift.html").is_file()
 
 
 def test_a_rerun_reuses_all_but_gates_and_registration_and_registers_nothing_new(place: Path, first: RunResult) -> None:

@@ -1,7 +1,6 @@
 """`thorax monitor`: compare what the serving model sees with what it was measured on; retrain within the plan."""
 
 import contextlib
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -188,12 +187,9 @@ def respond(
 
 def plan() -> "Plan":
     """Return the change control plan that is installed; no option names another."""
-    from monitoring.change_control import load_plan
+    from monitoring.change_control import installed_plan
 
-    # found, not imported: importing the package builds every pipeline
-    found = find_spec("pipelines")
-    places = list(found.submodule_search_locations or []) if found else []
-    return load_plan(Path(places[0] if places else "pipelines") / "change_control.yaml")
+    return installed_plan()
 
 
 def watcher_of(home: Path) -> "Watcher":

@@ -1,0 +1,23 @@
+"""The prediction log in, a drift report out."""
+
+from kfp import dsl
+
+from components.table import COMPONENTS
+from pipelines.resources import declare
+
+
+@dsl.pipeline(name="check-drift")
+def check_drift(bucket: str = "predictions", window: str = "", version: str = "") -> str:
+    """Check whether the serving model's images and scores still look like those it was measured on.
+
+    Args:
+        bucket: The prediction log's bucket.
+        window: How far back, as 7d; the plan's where empty.
+        version: Of the registry; the champion where empty.
+
+    Returns:
+        drifted, shifted, same, or too_few.
+    """
+    checked = COMPONENTS["check-drift"](bucket=bucket, window=window, version=version)
+    declare(checked)
+    return checked.outputs["Output"]
