@@ -7,7 +7,7 @@ KFP (about a second), so the command line imports it inside its commands.
 from typing import Any
 
 from pipelines.cross_validation import cross_validate
-from pipelines.drift import check_drift
+from pipelines.drift import watch_drift
 from pipelines.search import search_hyperparameters
 from pipelines.training import train_classifier
 
@@ -15,5 +15,5 @@ PIPELINES: dict[str, Any] = {  # KFP types a pipeline as a plain function
     "train-classifier": train_classifier,
     "cross-validate": cross_validate,
     "search-hyperparameters": search_hyperparameters,
-    "check-drift": check_drift,
+    "watch-drift": watch_drift,
 }

@@ -6,8 +6,8 @@ from components.table import COMPONENTS
 from pipelines.resources import declare
 
 
-@dsl.pipeline(name="check-drift")
-def check_drift(bucket: str = "predictions", window: str = "", version: str = "") -> str:
+@dsl.pipeline(name="watch-drift")  # not the step's name: KFP takes a pipeline of one step of its own name for the step
+def watch_drift(bucket: str = "predictions", window: str = "", version: str = "") -> str:
     """Check whether the serving model's images and scores still look like those it was measured on.
 
     Args:

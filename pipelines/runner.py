@@ -100,8 +100,10 @@ def run_pipeline(
 def _keys(arguments: Mapping[str, Any], home: Path, known: Collection[str]) -> dict[str, Any]:
     """Return what decides, beside the parameters, whether a finished step may be reused.
 
-    A registry is asked only where the pipeline knows of one.
+    A registry is asked only where the pipeline knows of one, and images are looked for where it takes some.
     """
+    if "source" not in known:
+        return {}
     settings = Settings(home=home)
     places = _places(arguments)
     code = fingerprints.code_version()

@@ -90,14 +90,15 @@ def _parts(expression: str, bins: Bins) -> list[str]:
 
 def _counts(row: Sequence[Any], bins: Mapping[str, Bins]) -> Counts:
     found, at = {}, 1
+    counted = [0 if value is None else int(value) for value in row]  # of nothing but NULLs a count is NULL
     for name, places in bins.items():
-        known, parts = int(row[at]), np.array(row[at + 1 : at + places.count], dtype=np.int64)
+        known, parts = counted[at], np.array(counted[at + 1 : at + places.count], dtype=np.int64)
         at += places.count
         if isinstance(places, NumberBins):
             found[name] = np.diff(parts, prepend=0, append=known)
         else:
             found[name] = np.append(parts, known - parts.sum())
-    return Counts(bins=found, rows=int(row[0]))
+    return Counts(bins=found, rows=counted[0])
 
 
 def total(parts: Sequence[Counts], bins: Mapping[str, Bins]) -> Counts:

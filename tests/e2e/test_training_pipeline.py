@@ -101,7 +101,7 @@ def test_drift_is_checked_from_the_bucket_and_the_registry_alone(place: Path, fi
     collect(tmp_path / "spool", tmp_path / "parquet")
     upload(tmp_path / "parquet", settings.predictions_bucket, settings)
     asked = {"bucket": settings.predictions_bucket, "version": first.version}
-    result = run_local("check-drift", asked, home=place / "home")
+    result = run_local("watch-drift", asked, home=place / "home")
     assert result.error == ""
     report = result.artifact("check-drift", "report")
     found = json.loads((report / "drift.json").read_text())

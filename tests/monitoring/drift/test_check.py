@@ -201,7 +201,13 @@ def test_embeddings_of_another_kind_are_found(home: Path, tmp_path: Path) -> Non
     package = tmp_path / "package"
     package.mkdir()
     pq.write_table(pa.table(columns), package / "reference_profile.parquet")
-    other = [{**row, "embedding": chance.normal(1, 1, size=4).tolist()} for row in drawn_rows(200, seed=2)]
+    without = checked(home, package, drawn_rows(200, seed=2))
+    assert without.embedding_p_value is None, "rows of before the embedding was logged"
+    assert without.parts[0].figures
+    other = [
+        {**row, "image_sha256": f"sha256:new-{row['request_id']}", "embedding": chance.normal(1, 1, size=4).tolist()}
+        for row in drawn_rows(200, seed=2)
+    ]
     result = checked(home, package, other)
     assert result.embedding_p_value is not None
     assert result.embedding_p_value < 0.001

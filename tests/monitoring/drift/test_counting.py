@@ -45,6 +45,13 @@ def test_what_is_no_number_is_in_no_bin() -> None:
     assert (found.rows, int(found.bins["x"].sum())) == (5, 2)
 
 
+def test_a_figure_that_no_row_has_is_counted_as_nowhere() -> None:
+    bins = {"x": NumberBins.of(np.arange(50.0)), "word": CategoryBins.of(["a", "b"])}
+    nowhere = pa.table({"x": pa.nulls(3, pa.float64()), "word": pa.nulls(3, pa.string())})
+    found = counted(nowhere, bins)[()]
+    assert (found.rows, int(found.bins["x"].sum()), int(found.bins["word"].sum())) == (3, 0, 0)
+
+
 @given(VALUES)
 def test_bins_hold_about_equal_shares_and_no_value_lies_on_an_edge(reference: np.ndarray) -> None:
     bins = NumberBins.of(reference)
