@@ -32,6 +32,7 @@ def test_the_pipelines_are_listed() -> None:
         "train-classifier",
         "cross-validate",
         "search-hyperparameters",
+        "watch-drift",
     }
     assert call("list").stdout.startswith("train-classifier")
 
