@@ -25,7 +25,7 @@ OTHERS = {"up", "GPUMemoryUtilization", "ts_queue_latency_microseconds"}
 
 
 def promtool() -> str:
-    found = shutil.which("promtool") or shutil.which("promtool", path=str(ROOT / ".tools" / "bin"))
+    found = shutil.which("promtool") or shutil.which("promtool", path=str(ROOT / "build" / "tools"))
     if not found:
         pytest.skip("no promtool here: infra/promtool.sh fetches it")
     return found
