@@ -19,13 +19,10 @@ import httpx
 import psutil
 import pytest
 
-from serving.client import ChestXrayClient
 from serving.errors import AccessDeniedError, RefusedError
-from serving.torchserve import ManagementClient
 from tests.e2e.edge_calls import PATH, ask, bearer, call, logged, pieces, refused, relay_from
-from tests.e2e.torchserve_stand import Stand
-from tests.serving.factories import dicom, write_package
-from tests.serving.memory import MemoryRegistry
+from tests.e2e.torchserve_stand import Stand, behind_the_edge
+from tests.serving.factories import dicom
 from thorax import stack
 from thorax.stack import processes
 from thorax.stack.clients import Clients
@@ -42,21 +39,8 @@ BEHIND = {name: SERVERS[name] for name in ("torchserve", "edge")}
 @pytest.fixture(scope="module")
 def stand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
     """TorchServe behind the edge, version 1 released."""
-    before = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith("THORAX_")}
-    home = tmp_path_factory.mktemp("edge") / "home"
-    try:
-        at = stack.up(home, servers=BEHIND)
-        places, registry, package = Places.of(home), MemoryRegistry(), home / "package-1"
-        registry.add("1", package, write_package(package, seed=1))
-        client = ChestXrayClient(url=at.inference, keys=places.key_file)
-        management = ManagementClient(url=at.management, keys=places.key_file)
-        made = Stand(places.home, client, management, registry, {"1": package})
-        (places.home / "model-store").symlink_to(places.model_store)  # where a stand has it
-        assert made.approve("1").outcome == "released"
+    with behind_the_edge(tmp_path_factory.mktemp("edge") / "home", BEHIND) as made:
         yield made
-    finally:
-        stack.down(home)
-        os.environ |= before
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """From an answer to its label, an adverse result and the hold, over a real edge, TorchServe and feedback server."""
 
 import json
-import os
 import signal
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -12,13 +11,10 @@ import pytest
 from typer.testing import CliRunner
 
 from audit import AuditLog
-from serving.client import ChestXrayClient
 from serving.release.hold import lift
-from serving.torchserve import ManagementClient
 from tests.e2e.edge_calls import ask, bearer
-from tests.e2e.torchserve_stand import Stand
-from tests.serving.factories import dicom, write_package
-from tests.serving.memory import MemoryRegistry
+from tests.e2e.torchserve_stand import Stand, behind_the_edge
+from tests.serving.factories import dicom
 from thorax import stack
 from thorax.cli import app
 from thorax.stack.clients import Clients
@@ -34,21 +30,8 @@ SERVED = {name: SERVERS[name] for name in ("torchserve", "feedback", "edge")}
 @pytest.fixture(scope="module")
 def stand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
     """TorchServe and the feedback server behind the edge, version 1 released."""
-    before = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith("THORAX_")}
-    home = tmp_path_factory.mktemp("feedback") / "home"
-    try:
-        at = stack.up(home, servers=SERVED)
-        places, registry, package = Places.of(home), MemoryRegistry(), home / "package-1"
-        registry.add("1", package, write_package(package, seed=1))
-        client = ChestXrayClient(url=at.inference, keys=places.key_file)
-        management = ManagementClient(url=at.management, keys=places.key_file)
-        made = Stand(places.home, client, management, registry, {"1": package})
-        (places.home / "model-store").symlink_to(places.model_store)
-        assert made.approve("1").outcome == "released"
+    with behind_the_edge(tmp_path_factory.mktemp("feedback") / "home", SERVED) as made:
         yield made
-    finally:
-        stack.down(home)
-        os.environ |= before
 
 
 def message(number: str, request_id: str, **changes: str) -> dict:

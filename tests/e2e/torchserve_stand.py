@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -27,6 +28,9 @@ from serving.torchserve import ManagementClient
 from tests.serving.factories import write_package
 from tests.serving.memory import MemoryRegistry
 from tests.signing import trust
+from thorax import stack
+from thorax.stack.places import Places
+from thorax.stack.servers import Server
 from thorax.stack.torchserve_server import LOG4J
 
 PORTS = ("inference", "management", "metrics", "grpc_inference", "grpc_management")
@@ -181,3 +185,22 @@ def stop(process: subprocess.Popen) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait(10)
+
+
+@contextlib.contextmanager
+def behind_the_edge(home: Path, servers: Mapping[str, Server]) -> Iterator[Stand]:
+    """Bring these servers of the stack up in `home`, TorchServe among them, and release version 1."""
+    before = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith("THORAX_")}
+    try:
+        at = stack.up(home, servers=servers)
+        places, registry, package = Places.of(home), MemoryRegistry(), home / "package-1"
+        registry.add("1", package, write_package(package, seed=1))
+        client = ChestXrayClient(url=at.inference, keys=places.key_file)
+        management = ManagementClient(url=at.management, keys=places.key_file)
+        made = Stand(places.home, client, management, registry, {"1": package})
+        (places.home / "model-store").symlink_to(places.model_store)  # where a stand has it
+        assert made.approve("1").outcome == "released"
+        yield made
+    finally:
+        stack.down(home)
+        os.environ |= before
