@@ -31,16 +31,8 @@ def register_model(
     """
     from pathlib import Path
 
-    from audit import record
-    from imaging.models.directory import load_info
-    from imaging.recipes import changed_recipe
-    from imaging.registry import Registry
-    from imaging.settings import Settings
+    from components.registration import register
 
-    params = changed_recipe(recipe, overrides).model_dump(mode="json")
     folders = (Path(package.path), Path(evaluation.path), Path(gates.path))
-    registry = Registry.from_settings(Settings(), load_info(folders[0]).name)
-    version = registry.register(*folders, recipe=recipe, trigger=trigger, params=params, image_digest=image)
-    details = {"recipe": recipe, "trigger": trigger, "digest": package.metadata["digest"]}
-    record("model.registered", subject=f"{registry.model}/{version}", details=details)
-    return version
+    digest = package.metadata["digest"]
+    return register(*folders, recipe, overrides, trigger=trigger, image=image, digest=digest)

@@ -51,6 +51,12 @@ class DataRules(Frozen):
     labelled: bool
     minimum_per_class: int = Field(default=0, ge=0)
     """Images of each class among the new ones."""
+    labels_by: tuple[str, ...] = ()
+    """Whose labels count, where a table says whose they are; anybody's where empty."""
+    unsaid_labels: bool = True
+    """Whether labels count that do not say whose they are."""
+    quarantine: tuple[str, ...] = ()
+    """States of a label (`label_status`) that keep it out."""
     why: str
 
 

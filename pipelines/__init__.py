@@ -8,6 +8,7 @@ from typing import Any
 
 from pipelines.cross_validation import cross_validate
 from pipelines.drift import watch_drift
+from pipelines.retraining import retrain
 from pipelines.search import search_hyperparameters
 from pipelines.training import train_classifier
 
@@ -16,4 +17,5 @@ PIPELINES: dict[str, Any] = {  # KFP types a pipeline as a plain function
     "cross-validate": cross_validate,
     "search-hyperparameters": search_hyperparameters,
     "watch-drift": watch_drift,
+    "retrain": retrain,
 }

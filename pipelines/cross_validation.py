@@ -67,6 +67,5 @@ def cross_validate(
         evaluated = step["evaluate-fold"](**parts, model=model, resamples=resamples, **code)
     collected = dsl.Collected(evaluated.outputs["evaluation"])
     summarised = step["summarise-folds"](evaluations=collected, resamples=resamples, **code)
-    for task in (ingested, planned, splitted, trained, calibrated, evaluated, summarised):
-        declare(task)
+    declare(ingested, planned, splitted, trained, calibrated, evaluated, summarised)
     return summarised.outputs["Output"]

@@ -111,14 +111,32 @@ NEEDS: dict[str, Needs] = {
     ),
     "choose-settings": Needs(cpu="2", memory="4Gi", timeout_s=HOUR // 2),
     "check-drift": Needs(cpu="2", memory="4Gi", timeout_s=HOUR, secrets=(REGISTRY, STORAGE), retries=2, reusable=False),
+    "take-new-images": Needs(cpu="4", memory="8Gi", timeout_s=4 * HOUR, secrets=(STORAGE, PSEUDONYMS)),
+    "merge-datasets": Needs(cpu="2", memory="4Gi", timeout_s=HOUR, secrets=(REGISTRY, STORAGE)),
+    "compare-on-recent": Needs(
+        cpu="8",
+        memory="32Gi",
+        timeout_s=4 * HOUR,
+        gpus=1,
+        shared_memory="2Gi",
+        node_selector=GPU_POOL,
+        tolerations=GPU_TAINT,
+        secrets=(REGISTRY,),
+    ),
     "package-model": Needs(cpu="2", memory="8Gi", timeout_s=HOUR),
     "check-gates": Needs(cpu="2", memory="8Gi", timeout_s=HOUR, retries=0, reusable=False),
     "register-model": Needs(cpu="1", memory="4Gi", timeout_s=HOUR, secrets=(REGISTRY,), retries=3, reusable=False),
+    "register-retrained": Needs(cpu="1", memory="4Gi", timeout_s=HOUR, secrets=(REGISTRY,), retries=3, reusable=False),
 }
 
 
-def declare(task: PipelineTask) -> None:
-    """Put the row of `task`'s component on the task."""
+def declare(*tasks: PipelineTask) -> None:
+    """Put on each task the row of its component."""
+    for task in tasks:
+        _declare(task)
+
+
+def _declare(task: PipelineTask) -> None:
     needs = NEEDS[task.name]
     task.set_cpu_request(needs.cpu).set_cpu_limit(needs.cpu)
     task.set_memory_request(needs.memory).set_memory_limit(needs.memory)

@@ -163,7 +163,7 @@ def _steps(runnable: Any) -> list[str]:
 
 def _recordable(arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Return the arguments that may stand in the record: not where the images lie."""
-    return {name: value for name, value in arguments.items() if name not in {"source", "labels"}}
+    return {name: value for name, value in arguments.items() if name not in {"source", "labels", "base"}}
 
 
 class _Teller:

@@ -69,6 +69,5 @@ def search_hyperparameters(
         tried = step["try-settings"](**data, **what, fields=setting, weights_version=weights_version, **code)
     collected = dsl.Collected(tried.outputs["trial"])
     chosen = step["choose-settings"](**what, trials=collected, space=space, seed=seed, **code)
-    for task in (proposed, ingested, splitted, tried, chosen):
-        declare(task)
+    declare(proposed, ingested, splitted, tried, chosen)
     return chosen.outputs["Output"]

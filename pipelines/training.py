@@ -70,6 +70,5 @@ def train_classifier(
     registered = step["register-model"](
         **evidence, gates=gated.outputs["gates"], recipe=recipe, overrides=overrides, trigger=trigger, image=image
     )
-    for task in (ingested, splitted, trained, calibrated, evaluated, packaged, gated, registered):
-        declare(task)
+    declare(ingested, splitted, trained, calibrated, evaluated, packaged, gated, registered)
     return registered.output

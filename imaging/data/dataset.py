@@ -62,6 +62,11 @@ class Dataset:
         """1 where the images are grey, 3 where they are colour."""
         return 3 if self.images.ndim == 4 else 1
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The names of the table's columns."""
+        return tuple(self._table)
+
     def column(self, name: str) -> np.ndarray:
         """Return one column of the table, (N,).
 

@@ -137,7 +137,13 @@ def evaluate_on_disk(
 
 @kept_memory()
 def evaluate_external_on_disk(
-    model: Path, dataset: Path, out: Path, *, resamples: int = RESAMPLES, seed: int = 0
+    model: Path,
+    dataset: Path,
+    out: Path,
+    *,
+    champion: Path | None = None,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
 ) -> Evaluation:
     """Measure a model on every image of another dataset version than the one that trained it.
 
@@ -145,6 +151,7 @@ def evaluate_external_on_disk(
         model: A calibrated model directory, or a whole package.
         dataset: A dataset version whose classes the model knows; one that lacks some leaves their figures empty.
         out: As for `evaluate_on_disk`.
+        champion: The model directory that serves now, asked the same images.
         resamples: Bootstrap draws of patients.
         seed: Of the draws.
 
@@ -153,7 +160,8 @@ def evaluate_external_on_disk(
     """
     subject = load_external(model, dataset)
     answers = answer_test_part(subject, resamples=resamples, seed=seed)
-    return _report(subject, answers, out, champion=None)
+    compared = None if champion is None else ask_champion(answers, champion, subject)
+    return _report(subject, answers, out, champion=compared)
 
 
 def _report(subject: Subject, answers: Answers, out: Path, *, champion: ChampionComparison | None) -> Evaluation:

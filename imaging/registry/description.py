@@ -17,7 +17,12 @@ def describe(evidence: Evidence, *, run: str = "") -> str:
     """
     rows = [_row(result) for result in evidence.gates]
     table = "\n".join(["## Gates", "", "| gate | answer | figure | bound |", "|---|---|---|---|", *rows])
-    parts = [table, _beside_champion(evidence), *([_to_decide(run)] if run else []), evidence.model_card]
+    told = [_beside_champion(evidence.evaluation, "the same test patients", "Beside the champion")]
+    recent = evidence.recent
+    if recent is not None:
+        where = f"{recent['n_patients']} recent patients, whom neither was trained on"
+        told.append(_beside_champion(recent, where, "On recent images"))
+    parts = [table, *told, *([_to_decide(run)] if run else []), evidence.model_card]
     text = "\n\n".join(parts).strip()
     if len(text) <= LONGEST:
         return text
@@ -25,18 +30,18 @@ def describe(evidence: Evidence, *, run: str = "") -> str:
     return text[: LONGEST - len(more)].rstrip() + more
 
 
-def _beside_champion(evidence: Evidence) -> str:
+def _beside_champion(evaluation: dict[str, Any], patients: str, heading: str) -> str:
     """Say how it does beside the champion on the same patients."""
-    compared = evidence.evaluation.get("champion") or {}
+    compared = evaluation.get("champion") or {}
     delta, theirs = compared.get("delta_macro_auroc") or {}, compared.get("champion_macro_auroc") or {}
-    own = (evidence.evaluation.get("overall") or {}).get("macro_auroc") or {}
+    own = (evaluation.get("overall") or {}).get("macro_auroc") or {}
     figures = (own.get("value"), theirs.get("value"), delta.get("value"), delta.get("low"), delta.get("high"))
-    title = "## Beside the champion\n\n"
+    title = f"## {heading}\n\n"
     if any(figure is None for figure in figures):
         return f"{title}No comparison: {compared.get('problem') or 'no version was champion when it was evaluated'}."
     mine, champion, difference, low, high = figures
     return (
-        f"{title}On the same test patients its macro AUROC is {mine:.3f} and the champion's {champion:.3f}: "
+        f"{title}On {patients} its macro AUROC is {mine:.3f} and the champion's {champion:.3f}: "
         f"{difference:+.3f} (95 % interval {low:+.3f} to {high:+.3f})."
     )
 

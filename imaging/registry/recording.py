@@ -50,9 +50,24 @@ class Evidence:
     curves: list[dict[str, Any]]
     model_card: str
     params: dict[str, Any] = field(default_factory=dict)
+    recent_dir: Path | None = None
+    """An evaluation on newer images than those it was trained on, for those who decide."""
+
+    @property
+    def recent(self) -> dict[str, Any] | None:
+        """That evaluation's figures."""
+        return json.loads((self.recent_dir / "evaluation.json").read_text()) if self.recent_dir else None
 
     @classmethod
-    def read(cls, package: Path, evaluation_dir: Path, gates_dir: Path, *, params: dict[str, Any]) -> Self:
+    def read(
+        cls,
+        package: Path,
+        evaluation_dir: Path,
+        gates_dir: Path,
+        *,
+        params: dict[str, Any],
+        recent_dir: Path | None = None,
+    ) -> Self:
         """Read the folders that packaging, evaluation and the gates wrote."""
         from imaging.models.directory import load_info, package_digest
 
@@ -77,6 +92,7 @@ class Evidence:
             curves=_epochs(json.loads(curves.read_text())) if curves.exists() else [],
             model_card=card.read_text() if card.exists() else "",
             params=params,
+            recent_dir=recent_dir,
         )
 
     @property
@@ -172,7 +188,9 @@ def _log_dataset(client: "MlflowClient", run_id: str, evidence: Evidence) -> Non
 
 def _log_files(client: "MlflowClient", run_id: str, evidence: Evidence) -> None:
     client.log_artifacts(run_id, str(evidence.package), MODEL_FOLDER)
-    for name, folder in (("evaluation", evidence.evaluation_dir), ("gates", evidence.gates_dir)):
+    folders = {"evaluation": evidence.evaluation_dir, "gates": evidence.gates_dir}
+    folders |= {"recent": evidence.recent_dir} if evidence.recent_dir else {}
+    for name, folder in folders.items():
         with tempfile.TemporaryDirectory() as scratch:
             kept = Path(scratch) / name
             shutil.copytree(folder, kept, ignore=lambda _, names: [n for n in names if Path(n).suffix in _STAYS_HERE])

@@ -56,6 +56,7 @@ class Registry:
         trigger: str,
         params: Mapping[str, Any] | None = None,
         image_digest: str = "",
+        recent_dir: Path | None = None,
     ) -> str:
         """Register a packaged model that passed its gates, and make it the challenger.
 
@@ -69,6 +70,7 @@ class Registry:
             trigger: Why it was trained: manual, drift or schedule.
             params: The training configuration, flat or nested.
             image_digest: The container image it was trained in.
+            recent_dir: An evaluation on the newest images beside the champion, for those who decide.
 
         Returns:
             The version's number.
@@ -78,7 +80,7 @@ class Registry:
                 package is of another registered model; nothing is registered.
             ServiceError: if MLflow does not answer.
         """
-        evidence = Evidence.read(package, evaluation_dir, gates_dir, params=dict(params or {}))
+        evidence = Evidence.read(package, evaluation_dir, gates_dir, params=dict(params or {}), recent_dir=recent_dir)
         evidence.check()
         if evidence.model_name != self.model:
             raise GateFailureError(

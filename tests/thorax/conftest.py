@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from monitoring.watch import Ended
-from thorax.commands import monitor
+from thorax.commands import retrain_data
 
 DIGEST = "sha256:" + "a" * 64
 
@@ -33,9 +33,9 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """The arguments of every retraining that would have started."""
     found: list[dict[str, Any]] = []
 
-    def retrain(_home: Path, arguments: dict[str, Any], _on_step: object) -> Ended:
+    def retrain(_home: Path, _pipeline: str, arguments: dict[str, Any], _on_step: object) -> Ended:
         found.append(arguments)
         return Ended(passed=False)
 
-    monkeypatch.setattr(monitor, "_retrain", retrain)
+    monkeypatch.setattr(retrain_data, "train", retrain)
     return found

@@ -47,20 +47,38 @@ def test_a_retraining_is_given_what_the_champions_run_was_given(
     assert started == [{**taken, **rest}]
 
 
-def test_what_is_given_to_a_retraining_goes_before_the_champions_run(
+def test_a_whole_dataset_and_its_own_options_go_before_the_champions_run(
     serving_home: Path, drifted: DriftResult, started: list[dict[str, Any]], tmp_path: Path
 ) -> None:
     keep_run(serving_home, "3", GIVEN)
-    respond(serving_home, served_model(serving_home), drifted, data=str(tmp_path), labels="l.csv", keep_split=False)
+    given = {"data": str(tmp_path), "labels": "l.csv", "keep_split": False, "whole": True}
+    respond(serving_home, served_model(serving_home), drifted, **given)
     (arguments,) = started
     assert (arguments["source"], arguments["labels"], arguments["keep_split"]) == (str(tmp_path), "l.csv", False)
     assert (arguments["seed"], arguments["overrides"]) == (7, {"epochs": 3})
 
 
-def test_a_champion_whose_run_is_gone_is_retrained_with_the_defaults(
+def test_new_images_are_merged_into_the_champions_dataset_by_its_own_split(
     serving_home: Path, drifted: DriftResult, started: list[dict[str, Any]], tmp_path: Path
 ) -> None:
-    respond(serving_home, served_model(serving_home), drifted, data=str(tmp_path))
+    base = keep_run(serving_home, "3", {**GIVEN, "keep_split": False})
+    respond(serving_home, served_model(serving_home), drifted, data=str(tmp_path), labels="l.csv")
+    own = {"seed": 7, "keep_split": False, "overrides": {"epochs": 3}, "recipe": "mobilenetv2_smoke"}
+    assert started == [{"base": str(base), "source": str(tmp_path), "labels": "l.csv", "trigger": "drift", **own}]
+
+
+def test_new_images_are_refused_where_the_champions_dataset_is_gone(
+    serving_home: Path, drifted: DriftResult, started: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    with pytest.raises(NotFoundError, match="--whole-dataset"):
+        respond(serving_home, served_model(serving_home), drifted, data=str(tmp_path))
+    assert started == []
+
+
+def test_a_whole_dataset_is_trained_on_with_the_defaults_where_the_champions_run_is_gone(
+    serving_home: Path, drifted: DriftResult, started: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    respond(serving_home, served_model(serving_home), drifted, data=str(tmp_path), whole=True)
     rest = {"labels": "", "name": "retrain", "trigger": "drift"}
     assert started == [{"recipe": "mobilenetv2_smoke", "source": str(tmp_path), **rest}]
 

@@ -33,6 +33,7 @@ def test_the_pipelines_are_listed() -> None:
         "cross-validate",
         "search-hyperparameters",
         "watch-drift",
+        "retrain",
     }
     assert call("list").stdout.startswith("train-classifier")
 

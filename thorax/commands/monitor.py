@@ -26,8 +26,13 @@ Window = Annotated[str | None, typer.Option(help="How far back, as 7d, 12h or 30
 Package = Annotated[
     Path | None, typer.Option(help="A model directory to compare with, instead of the one that serves.")
 ]
-RetrainData = Annotated[str | None, typer.Option(help="Images to retrain on; the champion's dataset where absent.")]
+RetrainData = Annotated[
+    str | None, typer.Option(help="New images, merged into the champion's dataset; that alone where absent.")
+]
 RetrainLabels = Annotated[str, typer.Option(help="Their label table (CSV).")]
+Whole = Annotated[
+    bool, typer.Option("--whole-dataset", help="The images are a whole dataset, in place of the champion's.")
+]
 Recipe = Annotated[str | None, typer.Option(help="Recipe to retrain with; the champion's where absent.")]
 KeepSplit = Annotated[
     bool | None,
@@ -70,6 +75,7 @@ def drift(
     retrain_labels: RetrainLabels = "",
     recipe: Recipe = None,
     keep_split: KeepSplit = None,
+    whole_dataset: Whole = False,
     no_retrain: NoRetrain = False,
     as_json: Json = False,
 ) -> None:
@@ -83,19 +89,13 @@ def drift(
         emit(told, as_json=as_json, text=_table(result))
     if package is not None:
         say("compared with another package: not recorded as the serving model's drift, and nothing follows")
-    if no_retrain or package is not None:
         return
+    if no_retrain:
+        return
+    new: dict[str, Any] = {"data": retrain_data, "labels": retrain_labels, "whole": whole_dataset}
+    how: dict[str, Any] = {"recipe": recipe, "keep_split": keep_split, **new}
     with contextlib.ExitStack() as stack:
-        decision, ended = respond(
-            home,
-            served,
-            result,
-            data=retrain_data,
-            labels=retrain_labels,
-            recipe=recipe,
-            keep_split=keep_split,
-            on_step=shown_from_the_first_step(stack),
-        )
+        decision, ended = respond(home, served, result, **how, on_step=shown_from_the_first_step(stack))
     told["decision"] = {"action": decision.action, "rule": decision.rule, "reason": decision.reason}
     told["challenger"] = ended.version if ended else ""
     if as_json:
@@ -141,6 +141,7 @@ def respond(
     labels: str = "",
     recipe: str | None = None,
     keep_split: bool | None = None,
+    whole: bool = False,
     on_step: "Callable[[StepResult], None] | None" = None,
 ) -> "tuple[Decision, Ended | None]":
     """Decide by the plan what follows from a drift check, and do it: at most a challenger.
@@ -153,18 +154,19 @@ def respond(
         served: The model that serves.
         result: What `look` found, or what else asks.
         trigger: Why, as the plan names it.
-        data: Images to retrain on; the dataset version that the champion was trained on where absent.
+        data: New images, merged into the dataset version that the champion was trained on; that alone where absent.
         labels: Their label table.
         recipe: The champion's where absent.
         keep_split: Keep the label table's own split; as the champion's run did where absent.
+        whole: `data` is a whole dataset, in place of the champion's.
         on_step: Told of every change of a pipeline step.
     """
     from monitoring.change_control import Asked, Request
-    from thorax.commands.retrain_data import champion_arguments, champion_dataset, counts_of
+    from thorax.commands.retrain_data import MERGING, champion_arguments, champion_dataset, counts_of, retraining, train
 
     asks = isinstance(result, Asked) or bool(result.above)
-    source = data or (champion_dataset(home, served.version) if asks else "")
-    wanted = recipe or served.recipe
+    base = champion_dataset(home, served.version) if asks else ""
+    source, wanted = data or base, recipe or served.recipe
     request = Request(
         serving_version=served.version,
         recipe=wanted,
@@ -174,15 +176,15 @@ def respond(
         counts=counts_of(data, labels) if data else {},
     )
     arguments = {
-        "recipe": wanted,
-        "source": source,
-        "labels": labels,
-        "name": "retrain",
+        **{"recipe": wanted, "source": source, "labels": labels, "name": "retrain"},
         "trigger": trigger if trigger in ("drift", "schedule") else "manual",
         **champion_arguments(home, served.version, recipe=wanted),
         **({} if keep_split is None else {"keep_split": keep_split}),
     }
-    return watcher_of(home).answer(result, served, request, lambda: _retrain(home, arguments, on_step))
+    merging = bool(data) and asks and not whole
+    pipeline = MERGING if merging else "train-classifier"
+    arguments = retraining(home, served.version, base, arguments) if merging else arguments
+    return watcher_of(home).answer(result, served, request, lambda: train(home, pipeline, arguments, on_step))
 
 
 def plan() -> "Plan":
@@ -216,16 +218,6 @@ def _settings(home: Path) -> "Settings":
         names = ("predictions_bucket", "s3_endpoint", "s3_access_key", "s3_secret_key")
         return own.model_copy(update={name: getattr(stack, name) for name in names})
     return own
-
-
-def _retrain(home: Path, arguments: "dict[str, Any]", on_step: "Callable[[StepResult], None] | None") -> "Ended":
-    from monitoring.watch import Ended
-    from pipelines.runner import run_local
-    from thorax.stack.environment import apply
-
-    apply(home, "trainer")
-    run = run_local("train-classifier", arguments, home=home, on_step=on_step)
-    return Ended(passed=run.passed, version=run.version, run=run.run_dir.name)
 
 
 def shown_from_the_first_step(stack: contextlib.ExitStack) -> "Callable[[StepResult], None]":

@@ -18,7 +18,12 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Retraining within the change control plan.", no_args_is_help=True)
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
-Data = Annotated[str | None, typer.Option(help="Images to train on; the champion's dataset where absent.")]
+Data = Annotated[
+    str | None, typer.Option(help="New images, merged into the champion's dataset; that alone where absent.")
+]
+Whole = Annotated[
+    bool, typer.Option("--whole-dataset", help="The images are a whole dataset, in place of the champion's.")
+]
 Labels = Annotated[str, typer.Option(help="Their label table (CSV).")]
 
 
@@ -54,17 +59,18 @@ def start(
     reason: Annotated[str, typer.Option("--reason", help="Why; it stays on the record.")],
     data: Data = None,
     labels: Labels = "",
+    whole_dataset: Whole = False,
     as_json: Json = False,
 ) -> None:
     """Retrain because a person says so; every other rule of the plan holds. The result is a challenger and no more."""
     from imaging.settings import Settings
     from monitoring.change_control import Asked
 
-    _end(*_answer(Settings().home, Asked(reason=reason), "person", data, labels), as_json=as_json)
+    _end(*_answer(Settings().home, Asked(reason=reason), "person", data, labels, whole=whole_dataset), as_json=as_json)
 
 
 @app.command()
-def check(data: Data = None, labels: Labels = "", as_json: Json = False) -> None:
+def check(data: Data = None, labels: Labels = "", whole_dataset: Whole = False, as_json: Json = False) -> None:
     """Retrain where labels say that the model got worse, or the schedule asks for it; for a daily job."""
     from imaging.settings import Settings
     from thorax.commands.truth import look_at
@@ -72,7 +78,7 @@ def check(data: Data = None, labels: Labels = "", as_json: Json = False) -> None
     home = Settings().home
     look = look_at(home)
     for kind, asked in _asking(home, bool(look.found.alarms), look.found.whole.labelled).items():
-        decision, ended = _answer(home, asked, kind, data, labels)
+        decision, ended = _answer(home, asked, kind, data, labels, whole=whole_dataset)
         if decision.action != "none":
             _end(decision, ended, as_json=as_json)
             return
@@ -99,7 +105,9 @@ def _since(home: "Path", version: str) -> datetime | None:
     return max((datetime.fromisoformat(event.time) for event in events), default=None)
 
 
-def _answer(home: "Path", asked: "Asked", kind: str, data: str | None, labels: str) -> "tuple[Decision, Ended | None]":
+def _answer(
+    home: "Path", asked: "Asked", kind: str, data: str | None, labels: str, *, whole: bool
+) -> "tuple[Decision, Ended | None]":
     from monitoring.served import served_model
     from thorax.commands.monitor import respond, shown_from_the_first_step
 
@@ -111,6 +119,7 @@ def _answer(home: "Path", asked: "Asked", kind: str, data: str | None, labels: s
             data=data,
             labels=labels,
             trigger=kind,
+            whole=whole,
             on_step=shown_from_the_first_step(stack),
         )
 

@@ -31,6 +31,8 @@ class Material:
     retrain_source: Path
     retrain_labels: Path
     told: str
+    whole: bool = False
+    """Whether the retraining takes a whole dataset, instead of adding new images to the first."""
     weights: Path | None = None
     """ImageNet weights found beside the images."""
 
@@ -41,11 +43,11 @@ def phantom_material(place: Path, note: Note) -> Material:
 
     note("drawing synthetic radiographs")
     site_a, unseen, site_b = place / "images" / "site-a", place / "unseen", place / "images" / "site-b"
-    if not (place / "images" / "labels.csv").is_file():
+    if not (place / "images" / "labels-b.csv").is_file():
         write_phantom(site_a, patients=PHANTOM_PATIENTS, seed=1)
         write_phantom(unseen, patients=12, seed=2)
         write_phantom(site_b, patients=SHIFTED_PATIENTS, seed=3, site="B", device_shift=1.0)
-        merge_tables(place / "images" / "labels.csv", [site_a, site_b])
+        merge_tables(place / "images" / "labels-b.csv", [site_b], first_keeps_names=False)
     shifted = _files(site_b)
     return Material(
         source=site_a,
@@ -55,7 +57,7 @@ def phantom_material(place: Path, note: Note) -> Material:
         first_ten=_files(unseen)[:10],
         shifted=shifted[:SHIFTED_IMAGES],
         retrain_source=place / "images",
-        retrain_labels=place / "images" / "labels.csv",
+        retrain_labels=place / "images" / "labels-b.csv",
         told=f"{len(_files(site_a))} DICOM files of {PHANTOM_PATIENTS} synthetic patients at site A",
     )
 
@@ -88,6 +90,7 @@ def real_material(place: Path, folder: Path, note: Note) -> Material:
         shifted=_files(combined / "new-device")[:SHIFTED_IMAGES],
         retrain_source=combined,
         retrain_labels=combined / "labels.csv",
+        whole=True,
         told=f"{len(rows)} real radiographs with a patient-level split",
         weights=weights.resolve() if weights.is_dir() else None,
     )
@@ -97,7 +100,7 @@ def _files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.suffix in {".dcm", ".png", ".jpg"})
 
 
-def merge_tables(out: Path, folders: Sequence[Path]) -> None:
+def merge_tables(out: Path, folders: Sequence[Path], *, first_keeps_names: bool = True) -> None:
     """Write one label table for several phantom folders; a site's patients stay its own."""
     merged: list[dict[str, str]] = []
     for folder in folders:
@@ -106,7 +109,9 @@ def merge_tables(out: Path, folders: Sequence[Path]) -> None:
                 {
                     **row,
                     "file": f"{folder.name}/{row['file']}",
-                    "patient_id": row["patient_id"] if folder is folders[0] else f"{folder.name}-{row['patient_id']}",
+                    "patient_id": row["patient_id"]
+                    if first_keeps_names and folder is folders[0]
+                    else f"{folder.name}-{row['patient_id']}",
                 }
                 for row in csv.DictReader(file)
             ]

@@ -208,8 +208,9 @@ def retrain(telling: Telling, home: Path, material: Material, found: dict[str, A
             found["drift"],
             data=str(material.retrain_source),
             labels=str(material.retrain_labels),
-            keep_split=material.keep_split,
-            on_step=lambda step: telling.note(f"train-classifier: {step.name} {step.state}"),
+            keep_split=material.keep_split if material.whole else None,
+            whole=material.whole,
+            on_step=lambda step: telling.note(f"retraining: {step.name} {step.state}"),
         )
         found["decision"] = decision
         if ended is None:

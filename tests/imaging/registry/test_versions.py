@@ -30,7 +30,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def registry(store: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
+def registry(store: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
     """One database for the module, since MLflow takes seconds to make one; each test registers its own weights."""
     monkeypatch.chdir(store)
     return Registry.from_settings(Settings(mlflow_uri=f"sqlite:///{store}/mlflow.db"))

@@ -164,6 +164,7 @@ def _answer(
         data=str(material.retrain),
         labels=str(material.retrain / "labels.csv"),
         keep_split=True,
+        whole=True,
         on_step=lambda step: telling.note(f"week {week + 1}: train-classifier: {step.name} {step.state}"),
     )
     if ended is None:
