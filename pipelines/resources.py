@@ -38,8 +38,6 @@ class Needs:
     tolerations: tuple[str, ...] = ()
     """Taint keys of nodes that the step may use."""
     secrets: tuple[Secret, ...] = ()
-    volume: str = ""
-    """PersistentVolumeClaim that the step shares with others, at `VOLUME_PATH`."""
     retries: int = 2
     reusable: bool = True
     """Whether a finished step may stand in for the same step of a later run."""
@@ -52,11 +50,17 @@ STORAGE = Secret(
     name="thorax-s3", variables={"access_key": "THORAX_S3_ACCESS_KEY", "secret_key": "THORAX_S3_SECRET_KEY"}
 )
 PSEUDONYMS = Secret(name="thorax-pseudonyms", variables={"key": "THORAX_PSEUDONYM_KEY"})
-ADDRESSES = {"home": "THORAX_HOME", "mlflow_uri": "THORAX_MLFLOW_URI", "s3_endpoint": "THORAX_S3_ENDPOINT"}
+ADDRESSES = {
+    "home": "THORAX_HOME",
+    "audit": "THORAX_AUDIT",
+    "mlflow_uri": "THORAX_MLFLOW_URI",
+    "s3_endpoint": "THORAX_S3_ENDPOINT",
+}
 """Keys of the ConfigMap `thorax-addresses` and their variables; every step gets them."""
 
 HOME_VOLUME, VOLUME_PATH = "thorax-home", "/thorax"
-"""A claim that many nodes can write to, for the nodes of one training; there the address `home` is under its path."""
+"""A claim that many nodes can write to: the audit record, and what the nodes of one training share. The addresses
+`home` and `audit` are under its path."""
 
 GPU_POOL = (("thorax/pool", "gpu"),)
 GPU_TAINT = ("nvidia.com/gpu",)
@@ -74,7 +78,7 @@ NEEDS: dict[str, Needs] = {
         tolerations=GPU_TAINT,
         retries=3,
     ),
-    "train-distributed": Needs(cpu="1", memory="4Gi", timeout_s=13 * HOUR, volume=HOME_VOLUME, retries=3),
+    "train-distributed": Needs(cpu="1", memory="4Gi", timeout_s=13 * HOUR, retries=3),
     "calibrate-model": Needs(cpu="4", memory="16Gi", timeout_s=HOUR),
     "evaluate-model": Needs(
         cpu="8",
@@ -153,8 +157,7 @@ def _declare(task: PipelineTask) -> None:
         kubernetes.empty_dir_mount(
             task, volume_name="shared-memory", mount_path=SHARED_MEMORY, medium="Memory", size_limit=needs.shared_memory
         )
-    if needs.volume:
-        kubernetes.mount_pvc(task, pvc_name=needs.volume, mount_path=VOLUME_PATH)
+    kubernetes.mount_pvc(task, pvc_name=HOME_VOLUME, mount_path=VOLUME_PATH)
     for key, value in needs.node_selector:
         kubernetes.add_node_selector(task, label_key=key, label_value=value)
     for taint in needs.tolerations:

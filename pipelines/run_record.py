@@ -15,6 +15,8 @@ from imaging.atomic import write_text
 from imaging.errors import NotFoundError
 
 State = Literal["waiting", "running", "done", "failed", "skipped"]
+REGISTERING = ("register-model", "register-retrained")
+"""The steps whose output is the registered version."""
 RECORD = "run.json"
 
 
@@ -57,7 +59,8 @@ class RunResult:
     @property
     def version(self) -> str:
         """The registered version's number, or ""."""
-        return str(self.outputs.get("register-model", {}).get("Output", ""))
+        found = (self.outputs.get(step, {}).get("Output", "") for step in REGISTERING)
+        return str(next((version for version in found if version), ""))
 
     def artifact(self, step: str, name: str) -> Path | None:
         """Return the path of one output, if the run has it."""

@@ -1,10 +1,15 @@
-"""`python -m serving.controller`: reconcile every second until SIGTERM, telling what changed as JSON lines."""
+"""`python -m serving.controller`: reconcile every second until SIGTERM, telling what changed as JSON lines.
 
+With `--deployment NAMESPACE/NAME` the pods of that Kubernetes Deployment follow the champion, else the TorchServe here.
+"""
+
+import argparse
 import json
 import logging
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
 
@@ -13,7 +18,8 @@ from audit.errors import AuditError
 from imaging.errors import ThoraxError
 from imaging.settings import Settings
 from serving.notification.outbox import Outbox
-from serving.release.reconciling import ReleaseResult, reconcile
+from serving.release.reconciling import reconcile
+from serving.release.surroundings import ReleaseResult
 
 PERIOD_S = 1.0
 LONGEST_PAUSE_S = 30.0
@@ -41,10 +47,13 @@ class JsonLines(logging.Formatter):
 class Controller:
     """Calls `reconcile` again and again; waits longer while something fails."""
 
-    def __init__(self, settings: Settings, stop: threading.Event) -> None:
-        """`stop` ends the loop between two reconciliations, and the pause at once."""
+    def __init__(
+        self, settings: Settings, stop: threading.Event, look: Callable[[Settings], ReleaseResult] = reconcile
+    ) -> None:
+        """`stop` ends the loop between two reconciliations, and the pause at once; `look` is one of them."""
         self._settings = settings
         self._stop = stop
+        self._look = look
         self._last: ReleaseResult | str | None = None
 
     def run(self) -> None:
@@ -57,7 +66,7 @@ class Controller:
     def step(self) -> bool:
         """Reconcile once; return whether it went well. Nothing ends the loop but the stop."""
         try:
-            result = reconcile(self._settings)
+            result = self._look(self._settings)
         except (ThoraxError, AuditError) as error:
             self._tell("release.failed", f"{error.code}: {error}", {"code": error.code, "reason": str(error)})
             return False
@@ -102,6 +111,9 @@ def pause_s(failures: int) -> float:
 
 def main() -> int:
     """Run until SIGTERM or SIGINT; a release under way is finished first, within the server's grace or later."""
+    parser = argparse.ArgumentParser(prog="python -m serving.controller")
+    parser.add_argument("--deployment", default="", metavar="NAMESPACE/NAME", help="follow on a cluster")
+    deployment = parser.parse_args().deployment
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines())
     logging.basicConfig(level=logging.INFO, handlers=[handler])
@@ -113,9 +125,21 @@ def main() -> int:
     logger.info("controller.started")
     settings = Settings()
     threading.Thread(target=keep_notifying, args=(settings, stop), name="notifications", daemon=True).start()
-    Controller(settings, stop).run()
+    Controller(settings, stop, _look_of(deployment)).run()
     logger.info("controller.stopped")
     return 0
+
+
+def _look_of(deployment: str) -> Callable[[Settings], ReleaseResult]:
+    """Return one reconciliation, of the TorchServe here or of a cluster's pods."""
+    if not deployment:
+        return reconcile
+    from serving.release.deployment import DeploymentTarget
+    from serving.release.on_cluster import reconcile_on_cluster
+
+    namespace, _, name = deployment.rpartition("/")
+    target = DeploymentTarget(namespace or "default", name)
+    return lambda settings: reconcile_on_cluster(settings, target)
 
 
 if __name__ == "__main__":

@@ -10,12 +10,13 @@ from pathlib import Path
 
 from audit import default_folder
 from imaging.errors import ModelPackageError, NotFoundError, ReleaseRefusedError, ServiceError
-from imaging.registry import Registry, VersionInfo, champion_version
+from imaging.registry import Registry, champion_version
 from imaging.settings import Settings
 from serving.archive import archive_name, build_archive, worker_config
 from serving.client import ChestXrayClient
 from serving.errors import ModelLoadError, RolloutBreachError, SmokeTestError
 from serving.packages import fetch_package
+from serving.release.eligibility import check_may_serve
 from serving.release.endings import abandon, finish, refuse, roll_back
 from serving.release.keeping import Keeper
 from serving.release.orders import pause_of
@@ -139,7 +140,7 @@ class Release(Surroundings):
         version = pending.version
         try:
             info = self.registry.get(version)
-            self._check(info)
+            check_may_serve(info, self.record)
             digest = info.tags["package.digest"]
             packages = self.folder / "packages"
             package = fetch_package(self.registry, packages, version=version, digest=digest, settings=self.settings)
@@ -173,21 +174,6 @@ class Release(Surroundings):
 
     def _is_way_back(self, state: ReleaseState, version: str) -> bool:
         return state.may_return and state.previous is not None and state.previous.version == version
-
-    def _check(self, info: VersionInfo) -> None:
-        """Raise ReleaseRefusedError for a version that may not serve."""
-        gates = info.tags.get("gates", "absent")
-        if gates != "passed":
-            raise ReleaseRefusedError(f"expected the tag gates=passed, got {gates}")
-        if not info.tags.get("package.digest"):
-            raise ReleaseRefusedError("the version has no package.digest tag to verify its files by")
-        if not self.record.gates_passed(info.tags["package.digest"]):
-            raise ReleaseRefusedError("the record holds no passed gates for this package; a tag alone is no evidence")
-        approval = self.record.approval(info.version)
-        if approval is None:
-            raise ReleaseRefusedError("nobody's approval is on record; an approver has to make the version champion")
-        if approval.actor == (info.tags.get("author") or info.author):
-            raise ReleaseRefusedError("the approver is the author of the version; somebody else has to approve it")
 
     def _load(self, candidate: Served, package: Path) -> None:
         """Load a version that nobody may ask yet; one that is loaded from the same archive stays as it is."""

@@ -151,3 +151,19 @@ def _short(path: Path) -> str:
         return str(path.relative_to(Path.cwd()))
     except ValueError:
         return str(path)
+
+
+def recent_lines(home: Path, run: str) -> list[str]:
+    """Say how a retraining did beside the champion on recent patients; nothing where none were held back."""
+    from pipelines.run_record import find_run
+
+    folder = find_run(home, run).artifact("compare-on-recent", "comparison")
+    if folder is None:
+        return []
+    told = json.loads((folder / "evaluation.json").read_text(encoding="utf-8"))
+    own, theirs = told["overall"]["macro_auroc"]["value"], told["champion"]["champion_macro_auroc"]["value"]
+    if own is None or theirs is None:
+        return []
+    return [
+        f"on {told['n_patients']} patients of the new device, held back: macro AUROC {own:.3f}, champion {theirs:.3f}"
+    ]

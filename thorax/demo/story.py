@@ -8,7 +8,7 @@ from typing import Any
 
 from imaging.errors import GateFailureError, ReleaseRefusedError, ServiceError
 from imaging.settings import Settings
-from thorax.demo.ending import auroc_rows, finish
+from thorax.demo.ending import auroc_rows, finish, recent_lines
 from thorax.demo.material import Material, phantom_material, real_material
 from thorax.demo.telling import Telling
 
@@ -220,6 +220,7 @@ def retrain(telling: Telling, home: Path, material: Material, found: dict[str, A
             chapter.outcome = f"[red]no challenger[/red]: a gate stopped it; see `thorax pipelines show {ended.run}`"
             return
         found["challenger"] = ended.version
+        chapter.details += recent_lines(home, ended.run)
         chapter.outcome = (
             f"version {ended.version} is the challenger; version {found['served'].version} goes on serving"
         )
