@@ -2,9 +2,9 @@
 
 `mlflow server` does the same from a launcher that imports everything twice; here the databases are made, the
 administrator's password is set to the one in the environment, and uvicorn serves in place. Configured by
-environment alone, so that no secret shows in a process list: `THORAX_REGISTRY_DATABASE`, `THORAX_REGISTRY_ADDRESS`
-(`host:port`), `THORAX_REGISTRY_ARTIFACTS` (an s3:// address), and MLflow's own `MLFLOW_AUTH_CONFIG_PATH`,
-`MLFLOW_AUTH_ADMIN_PASSWORD`, `MLFLOW_FLASK_SERVER_SECRET_KEY`.
+environment alone, so that no secret shows in a process list: `THORAX_REGISTRY_DATABASE` (a file, or an address as
+`postgresql://…`), `THORAX_REGISTRY_ADDRESS` (`host:port`), `THORAX_REGISTRY_ARTIFACTS` (an s3:// address), and MLflow's
+own `MLFLOW_AUTH_CONFIG_PATH`, `MLFLOW_AUTH_ADMIN_PASSWORD`, `MLFLOW_FLASK_SERVER_SECRET_KEY`.
 """
 
 import os
@@ -19,7 +19,7 @@ ARTIFACT_ROOT = "mlflow-artifacts:/"
 def main() -> None:
     """Serve until told to stop."""
     warnings.simplefilter("ignore", DeprecationWarning)
-    database = Path(os.environ["THORAX_REGISTRY_DATABASE"]).absolute()
+    database = os.environ["THORAX_REGISTRY_DATABASE"]
     host, _, port = os.environ["THORAX_REGISTRY_ADDRESS"].rpartition(":")
     tell_workers(database, os.environ["THORAX_REGISTRY_ARTIFACTS"])
     create_database(database)
@@ -33,11 +33,11 @@ def main() -> None:
     uvicorn.run(app, host=host, port=int(port), log_level="info", access_log=False, timeout_graceful_shutdown=3)
 
 
-def tell_workers(database: Path, artifacts: str) -> None:
+def tell_workers(database: str, artifacts: str) -> None:
     """Set the variables through which `mlflow server` configures its application."""
     from mlflow.server import constants
 
-    uri = f"sqlite:///{database}"
+    uri = uri_of(database)
     os.environ |= {
         constants.BACKEND_STORE_URI_ENV_VAR: uri,
         constants.REGISTRY_STORE_URI_ENV_VAR: uri,
@@ -48,15 +48,22 @@ def tell_workers(database: Path, artifacts: str) -> None:
     }
 
 
-def create_database(database: Path) -> None:
+def uri_of(database: str) -> str:
+    """Return the address of a database that is named by a file or by an address of its own, as `postgresql://…`."""
+    return database if "://" in database else f"sqlite:///{Path(database).absolute()}"
+
+
+def create_database(named: str) -> None:
     """Make the database where there is none, whole or not at all; then let MLflow open and upgrade it.
 
-    MLflow builds a new database by running every migration, seconds of work with hundreds of syncs; killed half-way it
-    never opens again. So it is built aside, without syncs, and moved into place.
+    A server of databases keeps a migration whole by itself. In a file MLflow builds a new database by running every
+    migration, seconds of work with hundreds of syncs; killed half-way it never opens again. So it is built aside,
+    without syncs, and moved into place.
     """
     from mlflow.server.handlers import initialize_backend_stores
 
-    if not database.exists():
+    database, uri = Path(named).absolute(), uri_of(named)
+    if "://" not in named and not database.exists():
         building = database.parent / ".building"
         shutil.rmtree(building, ignore_errors=True)
         building.mkdir(parents=True)
@@ -64,7 +71,6 @@ def create_database(database: Path) -> None:
         sync(building / database.name)
         (building / database.name).replace(database)
         shutil.rmtree(building)
-    uri = f"sqlite:///{database}"
     initialize_backend_stores(uri, uri, ARTIFACT_ROOT)
 
 

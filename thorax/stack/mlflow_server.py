@@ -47,12 +47,13 @@ def variables(site: Site) -> dict[str, str]:
 
 def config(site: Site) -> str:
     """`basic_auth.ini`; a password is checked once a minute, not at each call, and at once when it changed."""
-    database = str(site.places.home / "mlflow" / "users.db").replace("%", "%%")
+    own = f"sqlite:///{site.places.home / 'mlflow' / 'users.db'}"
+    database = os.environ.get("THORAX_REGISTRY_USERS_DATABASE", own).replace("%", "%%")
     return "\n".join(
         (
             "[mlflow]",
             "default_permission = READ",
-            f"database_uri = sqlite:///{database}",
+            f"database_uri = {database}",
             "admin_username = admin",
             "authorization_function = serving.registry_server.authorization:authorize",
             "grant_default_workspace_access = false",

@@ -31,7 +31,10 @@ LONGEST_SOCKET = 80
 """A worker's socket lies in the temporary folder, and a socket's path has at most 107 characters."""
 CHOSEN = tuple(
     f"THORAX_{name}"
-    for name in ("RUNTIME", "MAX_IMAGE_BYTES", "MAX_IMAGE_PIXELS", "DECODE_TIMEOUT_S", "DECODE_MEMORY_BYTES")
+    for name in (
+        *("RUNTIME", "MAX_IMAGE_BYTES", "MAX_IMAGE_PIXELS", "DECODE_TIMEOUT_S", "DECODE_MEMORY_BYTES"),
+        *("SIGNING", "SIGNATURE_KEY", "SIGNATURE_ROOTS", "SIGNATURE_IDENTITY", "SIGNATURE_ISSUER"),
+    )
 )
 """What a person may set for the handler, by the variables of `imaging.settings`."""
 LOG4J = Path(__file__).with_name("log4j2.xml")

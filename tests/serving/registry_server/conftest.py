@@ -36,8 +36,8 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     try:
         from serving.registry_server.__main__ import build_app, create_database, tell_workers
 
-        tell_workers(folder / "mlflow.db", str(folder / "artifacts"))
-        create_database(folder / "mlflow.db")
+        tell_workers(str(folder / "mlflow.db"), str(folder / "artifacts"))
+        create_database(str(folder / "mlflow.db"))
         build_app()
         from mlflow.server import app, auth, handlers
 
