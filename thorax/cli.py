@@ -18,6 +18,7 @@ from thorax.commands import (
     evaluate,
     explain,
     feedback,
+    infra,
     models,
     monitor,
     notify,
@@ -55,6 +56,7 @@ GROUPS = {
     "adverse": adverse.app,
     "notify": notify.app,
     "audit": audit.app,
+    "infra": infra.app,
 }
 COMMANDS: dict[str, Callable[..., Any]] = {
     **stack.COMMANDS,
