@@ -19,10 +19,19 @@ class Checked:
     """drifted, shifted, same, or too_few."""
     images: int
     version: str
+    kept: str = ""
+    """Where the report's copy is."""
 
 
-def check_version(out: Path, *, bucket: str, window: str, version: str) -> Checked:
+def check_version(out: Path, *, bucket: str, window: str, version: str, reports: str = "") -> Checked:
     """Check drift of a version's answers, write the report to `out` and record the outcome.
+
+    Args:
+        out: The report's folder.
+        bucket: The prediction log's.
+        window: How far back; the plan's where empty.
+        version: Of the registry; the champion where empty.
+        reports: The bucket that keeps reports; then MLflow gets one too, beside the version.
 
     Raises:
         NotFoundError: no such version, or no champion.
@@ -52,7 +61,18 @@ def check_version(out: Path, *, bucket: str, window: str, version: str) -> Check
     outcome = _outcome(enough=result.enough, drifted=result.drifted, shifted=bool(result.shifted))
     details = {"outcome": outcome, "rows": result.rows, "refused": result.refused, "above": list(result.above)}
     record("run.finished", subject=f"drift-check/chest-xray/{info.version}", details=details)
-    return Checked(outcome=outcome, images=result.rows, version=info.version)
+    kept = _keep(out, info.version, reports, settings) if reports else ""
+    return Checked(outcome=outcome, images=result.rows, version=info.version, kept=kept)
+
+
+def _keep(out: Path, version: str, reports: str, settings: Settings) -> str:
+    """Copy the report to its bucket, and to MLflow; the check stands whether or not they take it."""
+    from monitoring.publishing import to_bucket, to_registry
+
+    moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    kept = to_bucket(out, reports, f"drift/{version}/{moment}", settings)
+    to_registry(out, version, f"drift/{moment}", settings)
+    return kept
 
 
 def _outcome(*, enough: bool, drifted: bool, shifted: bool) -> str:

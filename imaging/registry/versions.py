@@ -149,6 +149,16 @@ class Registry:
         with signed_in(self._settings) as client:
             client.set_model_version_tag(self.model, version, key, value)
 
+    def keep(self, version: str, folder: Path, place: str) -> None:
+        """Put a folder's files beside those of a version's run, under `place`.
+
+        Raises:
+            ServiceError: MLflow does not take them.
+        """
+        info = self.get(version)
+        with signed_in(self._settings) as client:
+            client.log_artifacts(info.run_id, str(folder), place)
+
     def download(self, version: str, dest: Path) -> Path:
         """Fetch a version's model directory to `dest`, whole or not at all.
 

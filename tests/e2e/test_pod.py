@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
 import pytest
 from kubernetes import client as kubernetes
 
@@ -59,6 +60,7 @@ class Pod:
             reach.pop(name)
         own = {"THORAX_HOME": str(home), "THORAX_SIGNATURE_KEY": str(stack_home / "keys" / "signing.pub")}
         self.environment = {**os.environ, **reach, **own, **told, "THORAX_AUDIT": str(stack_home / "audit")}
+        self.environment["THORAX_METRICS_LISTEN"] = "127.0.0.3"
 
     def run(self, part: str, **more: str) -> "subprocess.CompletedProcess[str]":
         command = [sys.executable, "-m", "thorax.stack.pod", part]
@@ -130,6 +132,8 @@ def test_a_pod_serves_what_the_release_told_it_and_its_log_comes_to_the_bucket(
             with pytest.raises(RefusedError) as refused:
                 pod.client().predict(b"no image", request_id="refused-in-a-pod")
             assert refused.value.code in {"malformed_image", "unsupported_media_type"}
+            figures = httpx.get(f"http://127.0.0.3:{PORTS['metrics']}/metrics", timeout=10).text
+            assert "ts_queue_latency_microseconds" in figures
         finally:
             statuses = pod.end()
         assert statuses == [0, 0, 0]

@@ -15,8 +15,10 @@ import pytest
 
 from audit import AuditLog
 from audit.predictions import PredictionSpool
+from imaging.data.sources import s3_client
 from imaging.models.directory import package_digest
 from imaging.registry import Registry
+from imaging.registry.session import signed_in
 from monitoring.prediction_log import collect
 from monitoring.upload import upload
 from pipelines.run_record import RunResult, list_runs
@@ -100,13 +102,19 @@ def test_drift_is_checked_from_the_bucket_and_the_registry_alone(place: Path, fi
     spool.close()
     collect(tmp_path / "spool", tmp_path / "parquet")
     upload(tmp_path / "parquet", settings.predictions_bucket, settings)
-    asked = {"bucket": settings.predictions_bucket, "version": first.version}
+    asked = {"bucket": settings.predictions_bucket, "version": first.version, "reports": "reports"}
     result = run_local("watch-drift", asked, home=place / "home")
     assert result.error == ""
     report = result.artifact("check-drift", "report")
     found = json.loads((report / "drift.json").read_text())
     assert (found["rows"], found["model_digest"], found["enough"]) == (40, digest, False)
     assert (report / "drift.html").is_file()
+    kept = s3_client(settings).list_objects_v2(Bucket="reports", Prefix=f"drift/{first.version}/")["Contents"]
+    assert any(item["Key"].endswith("/drift.html") for item in kept)
+    with signed_in(settings) as client:
+        run = client.get_model_version("chest-xray", first.version).run_id
+        (place_of_it,) = client.list_artifacts(run, "drift")
+        assert f"{place_of_it.path}/drift.json" in {one.path for one in client.list_artifacts(run, place_of_it.path)}
 
 
 def test_a_rerun_reuses_all_but_gates_and_registration_and_registers_nothing_new(place: Path, first: RunResult) -> None:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from thorax.commands import truth
+from thorax.commands import monitor_bucket, truth
+from thorax.commands.monitor_bucket import publish
 from thorax.console import emit, say
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.
 
 app.command("performance")(truth.performance)
 app.command("queue")(truth.queue)
+app.command("check-bucket")(monitor_bucket.check_bucket)
 
 
 @app.callback()
@@ -121,6 +123,8 @@ def look(home: Path, *, window: str | None = None, package: Path | None = None) 
     except ServiceError as error:  # the look stands without it, and the next upload sends what this one did not
         say(f"warning: {error}; `thorax monitor collect` tries again")
     _export(watcher)
+    if package is None:
+        publish(watcher.settings.home, served, result)
     return served, result
 
 

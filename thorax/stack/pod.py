@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from imaging.errors import ServiceError, ThoraxError
@@ -42,7 +43,12 @@ def site_from(environment: Mapping[str, str]) -> Site:
         s3_secret_key=environment.get("THORAX_S3_SECRET_KEY", ""),
         flask_key=environment.get("THORAX_FLASK_KEY", ""),
     )
-    return site_of(places, load_ports(places) or dict(DEFAULT_PORTS), credentials)
+    site = site_of(places, load_ports(places) or dict(DEFAULT_PORTS), credentials)
+    seen_at = environment.get("THORAX_METRICS_LISTEN")
+    if not seen_at:
+        return site
+    metrics = f"http://{seen_at}:{site.ports['metrics']}"  # figures alone: for Prometheus, which asks from outside
+    return replace(site, addresses=replace(site.addresses, metrics=metrics))
 
 
 def environment_of(server: Server, site: Site) -> dict[str, str]:

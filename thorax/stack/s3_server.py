@@ -8,8 +8,8 @@ from imaging.errors import ServiceError
 from thorax.stack.places import LOOPBACK
 from thorax.stack.site import Site, ask
 
-PREDICTIONS = "predictions"
-BUCKETS = ("mlflow", "datasets", PREDICTIONS)
+PREDICTIONS, REPORTS = "predictions", "reports"
+BUCKETS = ("mlflow", "datasets", PREDICTIONS, REPORTS)
 UNFINISHED = ".rclone_temp_put_*"
 
 
