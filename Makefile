@@ -14,7 +14,7 @@ WORKERS ?= $(shell cores=$$(nproc); echo $$((cores < 8 ? cores : 8)))
 
 BENCHMARKS := $(patsubst benchmarks/bench_%.py,bench-%,$(wildcard benchmarks/bench_*.py))
 
-.PHONY: help setup demo test check e2e fuzz readme bench up down goldens lock $(BENCHMARKS)
+.PHONY: help setup demo test check check-infra e2e images containers fuzz readme bench up down goldens lock $(BENCHMARKS)
 
 help: ## print the targets, one line each
 	@grep -hE '^[a-z0-9-]+:.*?## ' $(MAKEFILE_LIST) | awk -F':.*?## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -26,7 +26,7 @@ demo: setup ## the whole loop on one machine; DATA=folder for real images
 	@$(BIN)/thorax demo $(if $(DATA),--data $(DATA))
 
 test: setup ## the tests that need no server, under ten minutes on two cores
-	@$(BIN)/pytest -m "not e2e" --numprocesses $(WORKERS) --dist loadfile $(ARGS)
+	@$(BIN)/pytest -m "not e2e and not containers" --numprocesses $(WORKERS) --dist loadfile $(ARGS)
 
 check: setup ## lint, format, types, import direction
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports --no-cache
@@ -34,6 +34,15 @@ check: setup ## lint, format, types, import direction
 e2e: setup ## the tests that start real servers and kill them
 	@$(BIN)/pytest -m "e2e and beside" --numprocesses 2 --dist loadfile tests/e2e $(ARGS) || [ $$? = 5 ]
 	@$(BIN)/pytest -m "e2e and not beside" tests/e2e $(ARGS) || [ $$? = 5 ]
+
+images: ## build the container images; TAG, REGISTRY and BASE_IMAGE name them
+	@infra/images/build.sh $(IMAGES)
+
+containers: setup ## build the images on a base of Debian's packages, without torch, and play the rendered pods with podman
+	@infra/images/suite.sh $(ARGS)
+
+check-infra: setup ## render every overlay and hold it against Kubernetes' schemas, operators' CRDs and itself
+	@$(BIN)/pytest -q tests/infra $(ARGS)
 
 fuzz: setup ## 20,000 spoilt files through the decoding processes
 	@THORAX_FUZZ_FILES=20000 $(BIN)/pytest -m e2e tests/e2e/test_hostile_files.py $(ARGS)

@@ -25,8 +25,8 @@ class DeploymentApi(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+    def __init__(self, address: str = "127.0.0.1") -> None:
+        super().__init__((address, 0), _Handler)
         self.deployment, self.patches, self.status = fresh(), 0, 200
         self.answering = [""]
         """The versions whose pods answered, one after the other; a gap would be an empty name after the first."""

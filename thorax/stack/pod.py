@@ -57,6 +57,13 @@ def environment_of(server: Server, site: Site) -> dict[str, str]:
     return {**whole_environment(server, site), **given}
 
 
+def lay_clients(places: Places, given: Path) -> None:
+    """Let the edge find the integrations' tokens where the cluster mounted them: a file each, named by it."""
+    places.edge.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if not places.clients.is_symlink():
+        places.clients.symlink_to(given, target_is_directory=True)
+
+
 class Runner:
     """One server, started, set up, started again when its configuration changes, and ended by SIGTERM."""
 
@@ -71,6 +78,8 @@ class Runner:
             ServiceError: it does not become ready, or answers who must be refused.
         """
         self._wait_for_what_it_needs()
+        if self._server.name == "edge" and (given := os.environ.get("THORAX_CLIENTS")):
+            lay_clients(self._site.places, Path(given))
         while not self._stop.is_set():
             self._server.prepare(self._site)
             config = self._server.config(self._site)
@@ -158,6 +167,7 @@ def main() -> int:
     parser.add_argument("part", choices=("fetch", "smoke", "log", *PARTS))
     part = parser.parse_args().part
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())

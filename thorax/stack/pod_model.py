@@ -7,7 +7,6 @@ import threading
 import uuid
 from pathlib import Path
 
-from imaging.atomic import write_text
 from imaging.errors import ConfigurationError, NotFoundError, ServiceError
 from imaging.registry import Registry
 from imaging.settings import Settings
@@ -43,7 +42,7 @@ def fetch(site: Site, stop: threading.Event) -> int:
     if not digest:
         raise ConfigurationError(f"{VERSION} without {DIGEST}: what is served is named by its digest")
     settings = Settings(home=site.places.home)
-    trust(settings)
+    check_trust(settings)
     served = Served(version=version, digest=digest, archive=archive_name(version, digest))
     release = site.places.home / "release"
     package = _fetched(settings, release / "packages", served, stop)
@@ -55,19 +54,15 @@ def fetch(site: Site, stop: threading.Event) -> int:
     return 0
 
 
-def trust(settings: Settings) -> None:
-    """Lay the public key that the settings name where the workers look for it: they are told of no other place.
+def check_trust(settings: Settings) -> None:
+    """See that somebody is named whose packages may be served: the workers are told of the same file.
 
     Raises:
-        ConfigurationError: there is none.
+        ConfigurationError: nobody is.
     """
-    named, usual = settings.signature_key, settings.home / "keys" / "signing.pub"
-    if settings.signing != "key":
-        return
-    if named is None or not named.is_file():
+    named = settings.signature_key
+    if settings.signing == "key" and (named is None or not named.is_file()):
         raise ConfigurationError("THORAX_SIGNATURE_KEY names no file: whose packages may be served?")
-    usual.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    write_text(usual, named.read_text(encoding="utf-8"))
 
 
 def smoke(site: Site) -> int:

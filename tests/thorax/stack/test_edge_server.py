@@ -1,6 +1,5 @@
 """A real nginx as `up` starts it, with nothing behind it."""
 
-import ipaddress
 import json
 import os
 import signal
@@ -9,20 +8,17 @@ import ssl
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
 import psutil
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from imaging.errors import ConfigurationError
 from monitoring.edge_log import parse_edge_log
 from serving.openapi import openapi
+from tests.certificates import write_certificates
 from thorax import stack
 from thorax.stack import processes
 from thorax.stack.clients import Clients
@@ -153,45 +149,6 @@ def test_an_address_without_its_certificates_is_refused_with_what_is_missing(pla
     monkeypatch.setenv("THORAX_EDGE_LISTEN", "8443 ssl; server {")
     with pytest.raises(ConfigurationError, match="IP address and a port"):
         stack.up(place, servers=ALONE)
-
-
-def write_certificates(folder: Path) -> Path:
-    """Write an authority and, signed by it, a server's and a client's certificate with their keys."""
-    folder.mkdir()
-    authority_key = ec.generate_private_key(ec.SECP256R1())
-    authority = certificate("authority", authority_key, "authority", authority_key, is_authority=True)
-    (folder / "authority.pem").write_bytes(authority.public_bytes(serialization.Encoding.PEM))
-    for name in ("server", "client"):
-        key = ec.generate_private_key(ec.SECP256R1())
-        made = certificate(name, key, "authority", authority_key)
-        (folder / f"{name}.pem").write_bytes(made.public_bytes(serialization.Encoding.PEM))
-        (folder / f"{name}.key").write_bytes(
-            key.private_bytes(
-                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-            )
-        )
-    return folder
-
-
-def certificate(name: str, key, issuer: str, issuer_key, *, is_authority: bool = False) -> x509.Certificate:
-    def called(text: str) -> x509.Name:
-        return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
-
-    now = datetime.now(UTC)
-    return (
-        x509.CertificateBuilder()
-        .subject_name(called(name))
-        .issuer_name(called(issuer))
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(minutes=1))
-        .not_valid_after(now + timedelta(hours=1))
-        .add_extension(x509.BasicConstraints(ca=is_authority, path_length=None), critical=True)
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()), critical=False)
-        .sign(issuer_key, hashes.SHA256())
-    )
 
 
 def test_up_again_leaves_it_alone_and_a_killed_one_is_started_again_without_the_bodies_it_held(place):
