@@ -8,8 +8,8 @@ stand=$PWD/build/stand
 trap 'podman pod rm -af -t 5 >/dev/null 2>&1; podman rm -af -t 0 >/dev/null 2>&1; podman network rm -f thorax-test >/dev/null 2>&1' EXIT
 
 export LEAVE_OUT='^(torch|torchvision|triton|nvidia-.*|cuda-.*)$' COMPILE=${COMPILE:-0}
-# shellcheck disable=SC2086
-infra/images/build.sh ${IMAGES:-registry controller monitor serving} 2>/dev/null
+echo ${IMAGES:-monitor serving registry controller} | xargs -n 1 -P 2 infra/images/build.sh 2>"$stand/build.log" \
+  || { tail -n 30 "$stand/build.log"; exit 1; }
 
 site=$(echo .venv/lib/python3.*/site-packages)
 export THORAX_TORCH_SITE=$stand/torch-site

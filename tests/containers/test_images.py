@@ -8,8 +8,8 @@ import pytest
 from tests.containers.player import podman
 
 pytestmark = [pytest.mark.containers, pytest.mark.timeout(600)]
-IMAGES = ("torchserve", "registry", "controller", "monitor", "thorax-python")
-LARGEST_MIB = {"torchserve": 900, "registry": 1200, "controller": 550, "monitor": 1400, "thorax-python": 2000}
+IMAGES = ("torchserve", "registry", "controller", "monitor")
+LARGEST_MIB = {"torchserve": 1300, "registry": 1100, "controller": 500, "monitor": 1500}
 """Of an image without torch."""
 LACKS = {"controller": {"torch", "pandas", "mlflow"}, "registry": {"torch", "torchserve"}, "monitor": {"torch", "kfp"}}
 LACKS |= {"torchserve": {"kfp", "evidently", "pandas", "optuna"}}
@@ -39,12 +39,9 @@ def test_it_runs_without_root_on_a_read_only_root(image: str) -> None:
 def test_it_has_no_compiler_no_installer_and_no_cache(image: str) -> None:
     for program in ("gcc", "cc", "c++", "make", "pip", "git", "curl"):
         assert run(image, "sh", "-c", f"command -v {program}")[0] != 0, program
-    assert run(image, "python", "-c", "import pip")[0] != 0 or "/app" not in run(image, "python", "-m", "pip")[1]
-    assert run(image, "sh", "-c", "ls -A /root/.cache /var/cache/apt /tmp 2>/dev/null")[1].strip(" \n:") in {
-        "",
-        "/tmp",
-        "/var/cache/apt:\n\n/tmp",
-    }
+    assert run(image, "python", "-c", "import pip")[0] != 0
+    left = 'test -z "$(ls -A /var/lib/apt/lists)" && test ! -e /var/cache/apt/archives && test ! -e /tmp/wheels'
+    assert run(image, "sh", "-c", left)[0] == 0
 
 
 def test_it_says_what_it_is_made_of(image: str) -> None:
@@ -53,7 +50,7 @@ def test_it_says_what_it_is_made_of(image: str) -> None:
     assert len(labels["org.opencontainers.image.revision"]) == 40
     assert labels["thorax.lock"].startswith("sha256:")
     assert about["Config"]["User"] == "10001:10001"
-    assert about["HealthCheck"]["Test"][0] == "CMD-SHELL"
+    assert about["Healthcheck"]["Test"][0] == "CMD-SHELL"
     document = json.loads(run(image, "cat", "/app/sbom.json")[1])
     assert (document["bomFormat"], document["specVersion"]) == ("CycloneDX", "1.6")
     assert "thorax" in {part["name"] for part in document["components"]}
