@@ -12,6 +12,7 @@ import typer
 from thorax.commands import (
     adverse,
     audit,
+    capacity,
     clients,
     data,
     demo,
@@ -57,6 +58,7 @@ GROUPS = {
     "notify": notify.app,
     "audit": audit.app,
     "infra": infra.app,
+    "capacity": capacity.app,
 }
 COMMANDS: dict[str, Callable[..., Any]] = {
     **stack.COMMANDS,
