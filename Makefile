@@ -63,7 +63,9 @@ down: ## stop the one-machine stack
 	@if [ -x $(BIN)/thorax ]; then $(BIN)/thorax down; fi
 
 goldens: setup ## rewrite the golden files; read the diff before you commit it
-	@$(BIN)/pytest -q --update-goldens -m "not e2e" tests/pipelines tests/serving
+	@$(BIN)/pytest -q --update-goldens -m "not e2e" tests/pipelines tests/serving tests/infra
 
 lock: setup ## resolve requirements.in into requirements.lock (versions and hashes, no addresses)
 	@.tools/bin/uv pip compile requirements.in --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet --upgrade -o requirements.lock
+	@for image in serving registry controller monitor trainer; do .tools/bin/uv pip compile infra/images/$$image.in -c requirements.lock --python-version 3.11 \
+	  --generate-hashes --no-emit-index-url --no-header --no-annotate --quiet -o infra/images/$$image.lock; done

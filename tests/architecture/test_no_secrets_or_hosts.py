@@ -26,7 +26,15 @@ DEFAULT_PASSWORD = (
     r"[\"'][^\"'{}$<\s]{3,}[\"']"
 )
 NAME_OF_A_PASSWORD = r"[A-Z][A-Z0-9]*(_[A-Z0-9]+)+|(?i:[\w./-]*(password|secret|token|key)[\w./-]*)"
-HIDDEN = {".ci", ".github", ".gitignore", ".gitattributes", ".dockerignore", ".pre-commit-config.yaml"}
+HIDDEN = {
+    ".ci",
+    ".github",
+    ".gitignore",
+    ".gitattributes",
+    ".dockerignore",
+    ".pre-commit-config.yaml",
+    ".containerignore",
+}
 STRAY_NAMES = {
     "uv.lock",
     "poetry.lock",

@@ -10,6 +10,7 @@ import shutil
 import ssl
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pyarrow as pa
@@ -44,60 +45,53 @@ def token() -> str:
     return secrets.token_urlsafe(24)
 
 
+def given_secrets(tls: Path) -> dict[tuple[str, str], dict[str, str]]:
+    """What a person or an operator gives, as random as they would make it."""
+    keys = {"access_key": token(), "secret_key": token()}
+    registry = {name: token() for name in ("admin", "trainer", "approver", "controller", "flask")}
+    registry |= {"database": "/home/thorax/mlflow.db", "users_database": "sqlite:////home/thorax/users.db"}
+    pair = f'"{keys["access_key"]},{keys["secret_key"]}"'
+    files = {"tls.crt": "server.pem", "tls.key": "server.key", "ca.crt": "authority.pem"}
+    return {
+        ("thorax-platform", "thorax-registry"): registry,
+        ("thorax-platform", "thorax-s3"): keys,
+        ("thorax-platform", "thorax-audit-s3"): keys,
+        ("thorax-platform", "thorax-bucket"): {"auth_key": pair},
+        ("thorax-serving", "thorax-s3"): keys,
+        ("thorax-serving", "thorax-mlflow"): {"username": "controller", "password": registry["controller"]},
+        ("thorax-serving", "thorax-clients"): {f"pacs.{'k' * 43}": ""},
+        ("thorax-serving", "chest-xray-tls"): {name: (tls / file).read_text() for name, file in files.items()},
+    }
+
+
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """The objects of the local overlay, secrets as random as a person would make them, an empty network."""
-    if (
-        not shutil.which("podman")
-        or podman("image", "exists", "localhost/thorax/torchserve:local", check=False).returncode
-    ):
+    """The objects of the local overlay, what is given beside them, an empty network."""
+    wanted = "localhost/thorax/torchserve:local"
+    if not shutil.which("podman") or podman("image", "exists", wanted, check=False).returncode:
         pytest.skip("no images: `make containers` builds and plays them")
     folder = tmp_path_factory.mktemp("cluster")
     folder.chmod(0o755)
-    found = objects(render("local"))
-    keys, registry = {"access_key": token(), "secret_key": token()}, {name: token() for name in ("admin", "trainer")}
-    registry |= {name: token() for name in ("approver", "controller", "flask")}
-    registry |= {"database": "/home/thorax/mlflow.db", "users_database": "sqlite:////home/thorax/users.db"}
     tls = write_certificates(folder / "tls")
     trust(folder / "signer")
-    mounts = ()
+    mounts: tuple[str, ...] = ()
     if TORCH:
         (folder / "torch.pth").write_text("/opt/torch-site\n")
-        mounts = (
-            f"{TORCH}:/opt/torch-site:ro",
-            f"{folder}/torch.pth:/app/venv/lib/python3.11/site-packages/torch.pth:ro",
-        )
-    made = Cluster(
-        objects=found,
+        site = "/app/venv/lib/python3.11/site-packages"
+        mounts = (f"{TORCH}:/opt/torch-site:ro", f"{folder}/torch.pth:{site}/torch.pth:ro")
+    key = (folder / "signer" / "keys" / "signing.pub").read_text()
+    podman("network", "create", NETWORK, check=False)
+    yield Cluster(
+        objects=objects(render("local")),
         folder=folder,
-        secrets={
-            ("thorax-platform", "thorax-registry"): registry,
-            ("thorax-platform", "thorax-s3"): keys,
-            ("thorax-platform", "thorax-audit-s3"): keys,
-            ("thorax-platform", "thorax-bucket"): {"auth_key": f'"{keys["access_key"]},{keys["secret_key"]}"'},
-            ("thorax-serving", "thorax-s3"): keys,
-            ("thorax-serving", "thorax-mlflow"): {"username": "controller", "password": registry["controller"]},
-            ("thorax-serving", "thorax-clients"): {f"pacs.{'k' * 43}": ""},
-            ("thorax-serving", "chest-xray-tls"): {
-                "tls.crt": (tls / "server.pem").read_text(),
-                "tls.key": (tls / "server.key").read_text(),
-                "ca.crt": (tls / "authority.pem").read_text(),
-            },
-        },
-        configs={
-            ("thorax-serving", "thorax-signing-key"): {
-                "signing.pub": (folder / "signer" / "keys" / "signing.pub").read_text()
-            }
-        },
+        secrets=given_secrets(tls),
+        configs={("thorax-serving", "thorax-signing-key"): {"signing.pub": key}},
         changes={"mlflow": {"MLFLOW_SERVER_ALLOWED_HOSTS": HOSTS}, "controller": {"KUBECONFIG": "/shared/kubeconfig"}},
         mounts=mounts,
     )
-    podman("network", "create", NETWORK, check=False)
-    yield made
-    if os.environ.get("THORAX_KEEP_PODS"):
-        return
-    podman("pod", "rm", "-af", check=False)
-    podman("network", "rm", "-f", NETWORK, check=False)
+    if not os.environ.get("THORAX_KEEP_PODS"):
+        podman("pod", "rm", "-af", check=False)
+        podman("network", "rm", "-f", NETWORK, check=False)
 
 
 @pytest.fixture(scope="module")
@@ -234,6 +228,7 @@ def test_the_release_is_completed_once_the_pods_are_ready(cluster: Cluster, serv
             return str(client.get_model_version("chest-xray", "1").tags.get("deployment.status"))
 
     until(lambda: status() == "serving", within_s=30)
+    assert told["api"].told == "1"  # type: ignore[attr-defined]
 
 
 def test_the_log_comes_to_the_bucket_and_the_drift_job_reads_it_there(

@@ -7,10 +7,10 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from imaging.errors import NotFoundError
+from imaging.errors import ConfigurationError, NotFoundError
 from tests.infra.test_references import of
 from thorax.cli import app
-from thorax.cluster.manifests import INFRA, objects, render
+from thorax.cluster.manifests import INFRA, name_images, objects, render
 
 ROOT = Path(__file__).parents[2]
 GOLDENS = ROOT / "tests" / "goldens" / "infra"
@@ -88,3 +88,38 @@ def test_bootstrap_names_each_step_and_fails_where_there_is_no_cluster(
     assert result.exit_code == 1
     assert steps[:2] == ["a cluster", "ingress"]
     assert steps[-1] == "the platform"
+
+
+def test_a_release_names_images_by_digest_and_refuses_a_tag(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = tmp_path / "releases" / "staging"
+    place.mkdir(parents=True)
+    (place / "kustomization.yaml").write_text((INFRA / "releases" / "staging" / "kustomization.yaml").read_text())
+    monkeypatch.setattr("thorax.cluster.manifests.INFRA", tmp_path)
+    digest = "sha256:" + "a" * 64
+    path = name_images("staging", [f"ghcr.io/somebody/registry:1@{digest}"])
+    rows = {row["name"]: row for row in yaml.safe_load(path.read_text())["images"]}
+    row = rows["ghcr.io/thorax-platform/registry"]
+    assert (row["digest"], row["newName"]) == (digest, "ghcr.io/somebody/registry")
+    assert path.read_text().startswith("# Which images run here")
+    for wrong in ("ghcr.io/somebody/registry:1", f"ghcr.io/somebody/other@{digest}"):
+        with pytest.raises(ConfigurationError, match="registry/name@sha256"):
+            name_images("staging", [wrong])
+
+
+def test_the_queue_figure_is_what_the_alerts_tests_would_see(found: list[dict]) -> None:
+    recorded = [
+        rule["record"]
+        for one in of(found, "PrometheusRule")
+        for group in one["spec"]["groups"]
+        for rule in group["rules"]
+        if "record" in rule
+    ]
+    asked = [
+        metric["pods"]["metric"]["name"]
+        for one in of(found, "HorizontalPodAutoscaler")
+        for metric in one["spec"]["metrics"]
+    ]
+    asked += [
+        trigger["metadata"]["query"] for one in of(found, "ScaledObject") for trigger in one["spec"]["triggers"][:1]
+    ]
+    assert recorded == [] or all(any(name in query for name in recorded) for query in asked)

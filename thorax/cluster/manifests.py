@@ -1,6 +1,7 @@
 """The manifests of an overlay, rendered by `kubectl kustomize`."""
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from imaging.atomic import write_text
 from imaging.errors import ConfigurationError, NotFoundError, ServiceError
 
 INFRA = Path(__file__).resolve().parents[2] / "infra"
@@ -82,3 +84,27 @@ def pod_specs(found: dict[str, Any]) -> list[dict[str, Any]]:
 def containers(spec: dict[str, Any]) -> list[dict[str, Any]]:
     """Return a pod's containers, first those that run before the others."""
     return [*spec.get("initContainers", []), *spec["containers"]]
+
+
+def name_images(overlay: str, images_by_digest: list[str]) -> Path:
+    """Write which images an overlay runs, each as `registry/name@sha256:…`; others stay as they are.
+
+    Raises:
+        NotFoundError: no such overlay takes releases.
+        ConfigurationError: an image without a digest, or not one of ours.
+    """
+    path = INFRA / "releases" / overlay / "kustomization.yaml"
+    if not path.is_file():
+        raise NotFoundError(f"the overlay {overlay!r} takes no releases")
+    head = "".join(line for line in path.read_text(encoding="utf-8").splitlines(keepends=True) if line.startswith("#"))
+    kept = yaml.safe_load(path.read_text(encoding="utf-8"))
+    rows = {row["name"].rsplit("/", 1)[-1]: row for row in kept["images"]}
+    for image in images_by_digest:
+        place, _, digest = image.partition("@")
+        name = place.rsplit("/", 1)[-1].partition(":")[0]
+        if name not in rows or not re.fullmatch(r"sha256:[0-9a-f]{64}", digest):
+            raise ConfigurationError(f"expected one of {', '.join(rows)} as registry/name@sha256:…, got {image!r}")
+        new_name = place.rsplit(":", 1)[0] if ":" in place.rsplit("/", 1)[-1] else place
+        rows[name] |= {"digest": digest} | ({} if new_name == rows[name]["name"] else {"newName": new_name})
+    write_text(path, head + yaml.safe_dump(kept, sort_keys=False))
+    return path

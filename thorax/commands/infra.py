@@ -34,6 +34,18 @@ def render(
 
 
 @app.command()
+def release(
+    overlay: Annotated[str, typer.Argument(help="staging or production.")],
+    images: Annotated[list[str], typer.Argument(help="Each as registry/name@sha256:…")],
+) -> None:
+    """Name the images that an overlay runs by their digests, in infra/releases; to be committed."""
+    from thorax.cluster.manifests import name_images
+
+    path = name_images(overlay, images)
+    say(f"{len(images)} images in {path}; `git diff` shows them")
+
+
+@app.command()
 def bootstrap(
     overlay: Annotated[str, typer.Argument(help="local, staging or production.")] = "production",
     as_json: Json = False,
