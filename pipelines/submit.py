@@ -14,6 +14,7 @@ import httpx
 from imaging.errors import ServiceError
 from pipelines import fingerprints
 from pipelines.compilation import check_arguments, compile_function, find_pipeline, parameters
+from pipelines.gpus import choose
 
 EXPERIMENT = "thorax"
 
@@ -34,12 +35,25 @@ def submit(
     token: str = "",
     namespace: str = "",
     service_account: str = "",
+    gpu: str = "",
+    gpus: int = 1,
     timeout_s: float = 30.0,
 ) -> SubmittedRun:
     """Submit the named pipeline to the KFP API at `host`.
 
+    Args:
+        name: A pipeline's.
+        arguments: Its parameters.
+        host: Address of the API.
+        token: Bearer token.
+        namespace: Of a multi-user server.
+        service_account: That the steps run as.
+        gpu: A profile of `pipelines.gpus`; any GPU where empty.
+        gpus: How many, for each step that takes one.
+        timeout_s: Of each call.
+
     Raises:
-        NotFoundError: for an unknown pipeline.
+        NotFoundError: for an unknown pipeline or profile.
         ConfigurationError: for an unknown or missing parameter.
         ServiceError: if the server does not answer in time or refuses.
     """
@@ -49,6 +63,8 @@ def submit(
     _check_reachable(host, token, timeout_s)
     with tempfile.TemporaryDirectory() as scratch, _server_errors(host):
         package = compile_function(pipeline, Path(scratch) / "pipeline.yaml")
+        if gpu:
+            choose(package, gpu, gpus)
         client = _client(host, token, namespace, timeout_s)
         run = client.create_run_from_pipeline_package(
             str(package),

@@ -22,6 +22,9 @@ class KfpApi(ThreadingHTTPServer):
         self.token, self.refuse_runs, self.delay_s = token, refuse_runs, delay_s
         self.experiments: list[dict] = []
         self.runs: list[dict] = []
+        self.shown: list[dict | int] = []
+        """What looks at a run are answered, one after the other, the last again and again; a number is a status."""
+        self.logs: dict[str, str] = {}
 
     @property
     def host(self) -> str:
@@ -40,6 +43,11 @@ class _Handler(BaseHTTPRequestHandler):
         elif path == "/apis/v2beta1/experiments":
             time.sleep(self.server.delay_s)
             self._answer(200, {"experiments": self.server.experiments, "total_size": len(self.server.experiments)})
+        elif path.startswith("/apis/v2beta1/runs/"):
+            shown = self.server.shown.pop(0) if len(self.server.shown) > 1 else self.server.shown[0]
+            self._answer(*((shown, {}) if isinstance(shown, int) else (200, shown)))
+        elif path.startswith("/apis/v1alpha1/runs/") and path.split("/")[-2] in self.server.logs:
+            self._write(200, self.server.logs[path.split("/")[-2]].encode(), "text/plain")
         else:
             self._answer(404, {"error": f"nothing at {path}"})
 
@@ -69,10 +77,12 @@ class _Handler(BaseHTTPRequestHandler):
         return False
 
     def _answer(self, status: int, body: dict) -> None:
-        data = json.dumps(body).encode()
+        self._write(status, json.dumps(body).encode(), "application/json")
+
+    def _write(self, status: int, data: bytes, kind: str) -> None:
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             self.send_response(status)
-            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(data)))
             self.end_headers()
             self.wfile.write(data)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from imaging.config import TrainConfig
+    from pipelines.following import End
     from pipelines.run_record import RunResult
 
 app = typer.Typer(help="Run, compile and submit the pipelines.", no_args_is_help=True)
@@ -99,6 +100,9 @@ def submit(
     namespace: Annotated[str, typer.Option(help="Kubernetes namespace of a multi-user server.")] = "",
     service_account: Annotated[str, typer.Option(help="Service account the steps run as.")] = "",
     token: Annotated[str, typer.Option(envvar="THORAX_KFP_TOKEN", help="Bearer token.", show_envvar=True)] = "",
+    gpu: Annotated[str, typer.Option(help="Kind of GPU: t4, a100, h100, h200; any where absent.")] = "",
+    gpus: Annotated[int, typer.Option(help="How many, for each step that takes one.")] = 1,
+    wait: Annotated[bool, typer.Option("--wait", help="Follow it to its end; exit 1 where a step fails.")] = False,
     as_json: Json = False,
 ) -> None:
     """Submit a pipeline to a Kubeflow Pipelines server."""
@@ -106,8 +110,33 @@ def submit(
 
     given = _arguments(recipe, data, labels, name, changes or [], trigger=trigger, keep_split=keep_split, seed=seed)
     arguments = _for_pipeline(pipeline, given, own or [])
-    run = submit_run(pipeline, arguments, host=host, token=token, namespace=namespace, service_account=service_account)
-    emit({"run_id": run.run_id, "url": run.url}, as_json=as_json, text=run.url)
+    where: dict[str, Any] = {
+        "host": host,
+        "token": token,
+        "namespace": namespace,
+        "service_account": service_account,
+        "gpu": gpu,
+    }
+    run = submit_run(pipeline, arguments, **where, gpus=gpus)
+    told = {"run_id": run.run_id, "url": run.url}
+    if not wait:
+        emit(told, as_json=as_json, text=run.url)
+        return
+    say(run.url)
+    end = _followed(run.run_id, host, token)
+    emit({**told, "state": end.state, "failed": end.failed}, as_json=as_json, text=end.state.lower())
+    if not end.passed:
+        raise typer.Exit(1)
+
+
+def _followed(run_id: str, host: str, token: str) -> "End":
+    """Tell each step's state until the run ends, and then what the failing one wrote."""
+    from pipelines.following import follow
+
+    end = follow(run_id, host=host, token=token, on_step=lambda step, state: say(f"{step} {state.lower()}"))
+    if end.failed:
+        say(f"{end.failed} failed; the end of its log:\n{end.log or '(the server has it no more)'}")
+    return end
 
 
 @app.command("list")
