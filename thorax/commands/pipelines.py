@@ -119,13 +119,12 @@ def submit(
     }
     run = submit_run(pipeline, arguments, **where, gpus=gpus)
     told = {"run_id": run.run_id, "url": run.url}
-    if not wait:
-        emit(told, as_json=as_json, text=run.url)
-        return
-    say(run.url)
-    end = _followed(run.run_id, host, token)
-    emit({**told, "state": end.state, "failed": end.failed}, as_json=as_json, text=end.state.lower())
-    if not end.passed:
+    if wait:
+        say(run.url)
+        end = _followed(run.run_id, host, token)
+        told |= {"state": end.state, "failed": end.failed}
+    emit(told, as_json=as_json, text=told.get("state", run.url))
+    if wait and not end.passed:
         raise typer.Exit(1)
 
 
