@@ -6,13 +6,20 @@ from typing import Any
 from pipelines.run_record import RunRecord
 
 
-def keep_run(home: Path, version: str, arguments: dict[str, Any]) -> Path:
+STEPS = {
+    "train-classifier": ("ingest-images", "register-model"),
+    "retrain": ("merge-datasets", "register-retrained"),
+}
+
+
+def keep_run(home: Path, version: str, arguments: dict[str, Any], *, pipeline: str = "train-classifier") -> Path:
     """Keep the record of a run that registered `version`; return its dataset."""
-    run_dir = home / "runs" / f"train-classifier-{version}"
+    run_dir = home / "runs" / f"{pipeline}-{version}"
     dataset = run_dir / "dataset"
     dataset.mkdir(parents=True)
-    record = RunRecord(run_dir, "train-classifier", ["ingest-images", "register-model"], arguments=arguments)
-    record.end("ingest-images", {"dataset": str(dataset)}, cached=False)
-    record.end("register-model", {"Output": version}, cached=False)
+    data, register = STEPS[pipeline]
+    record = RunRecord(run_dir, pipeline, [data, register], arguments=arguments)
+    record.end(data, {"dataset": str(dataset)}, cached=False)
+    record.end(register, {"Output": version}, cached=False)
     record.close(passed=True)
     return dataset

@@ -67,6 +67,17 @@ def test_new_images_are_merged_into_the_champions_dataset_by_its_own_split(
     assert started == [{"base": str(base), "source": str(tmp_path), "labels": "l.csv", "trigger": "drift", **own}]
 
 
+def test_a_retrained_champion_is_retrained_on_the_version_that_its_own_run_merged(
+    serving_home: Path, drifted: DriftResult, started: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    keep_run(serving_home, "2", GIVEN)
+    given = {name: GIVEN[name] for name in ("recipe", "seed", "overrides")} | {"keep_split": False}
+    merged = keep_run(serving_home, "3", given, pipeline="retrain")
+    respond(serving_home, served_model(serving_home), drifted, data=str(tmp_path), labels="l.csv")
+    (arguments,) = started
+    assert (arguments["base"], arguments["keep_split"]) == (str(merged), True)
+
+
 def test_new_images_are_refused_where_the_champions_dataset_is_gone(
     serving_home: Path, drifted: DriftResult, started: list[dict[str, Any]], tmp_path: Path
 ) -> None:

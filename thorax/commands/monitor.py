@@ -48,6 +48,7 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.
 app.command("performance")(truth.performance)
 app.command("queue")(truth.queue)
 app.command("check-bucket")(monitor_bucket.check_bucket)
+app.command("trends")(monitor_bucket.trends)
 
 
 @app.callback()

@@ -57,3 +57,20 @@ def publish(home: Path, served: "ServedModel", result: "DriftResult") -> None:
         to_registry(folder, served.version, f"drift/{folder.name}", settings)
     except ThoraxError as error:
         say(f"warning: the report's copies are not kept: {error}")
+
+
+def trends(
+    out: Annotated[Path | None, typer.Option(help="The page (.html); `trends.html` in the home where absent.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+) -> None:
+    """Draw what the looks of weeks found on one page: drift, sites, images, and figures by labels."""
+    from imaging.settings import Settings
+    from monitoring.trends import write_trends
+
+    home = Settings().home
+    page = out or home / "monitoring" / "trends.html"
+    found = write_trends(home, page)
+    told = {"page": str(page), "looks": len(found["looks"]), "weeks": len(found["weeks"])}
+    emit(
+        told, as_json=as_json, text=f"{len(found['looks'])} drift checks, {len(found['weeks'])} weeks of labels: {page}"
+    )
