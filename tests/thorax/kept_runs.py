@@ -5,7 +5,6 @@ from typing import Any
 
 from pipelines.run_record import RunRecord
 
-
 STEPS = {
     "train-classifier": ("ingest-images", "register-model"),
     "retrain": ("merge-datasets", "register-retrained"),
