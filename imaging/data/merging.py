@@ -1,7 +1,7 @@
 """A dataset version and newer images become the next one; its test part stays locked, some new patients are held back.
 
 Patients stay on the side where they are. Whoever is new is dealt to `recent`, which nothing of this training sees, or
-to train, val and calibration, by the hash of the pseudonym: the same patient comes to the same side again.
+to train, val and calibration, by the hash of their first picture: every home deals alike, whatever its key.
 """
 
 from dataclasses import dataclass, field
@@ -114,16 +114,20 @@ def _side(group: str, known: dict[str, set[str]], dealt: dict[str, str]) -> str:
 
 
 def _dealt(newer: Dataset, together: dict[str, str], known: dict[str, set[str]]) -> dict[str, str]:
-    """Deal the new groups of each class, in the order of their names' hashes, to recent, train, val and calibration."""
+    """Deal the new groups of each class, in the order of their pictures' hashes, to recent and the parts to train."""
     by_class: dict[int, set[str]] = {}
-    for patient, label in zip(newer.patients.tolist(), newer.labels.tolist(), strict=True):
-        if together[patient] not in known:
-            by_class.setdefault(label, set()).add(together[patient])
+    first: dict[str, str] = {}
+    pictures = newer.column("pixel_sha256").tolist()
+    for patient, label, picture in zip(newer.patients.tolist(), newer.labels.tolist(), pictures, strict=True):
+        group = together[patient]
+        if group not in known:
+            by_class.setdefault(label, set()).add(group)
+            first[group] = min(picture, first.get(group, picture))
     rest = [part * (1 - RECENT_SHARE) / sum(FRACTIONS[:3]) for part in FRACTIONS[:3]]
     names, bounds = (RECENT, *PARTS[:3]), np.cumsum([RECENT_SHARE, *rest])
     dealt: dict[str, str] = {}
     for _, groups in sorted(by_class.items()):
-        own = sorted(groups - dealt.keys(), key=lambda name: place("merge", name))
+        own = sorted(groups - dealt.keys(), key=lambda name: place("merge", first[name]))
         edges = np.round(bounds * len(own))
         for rank, group in enumerate(own):
             dealt[group] = names[int(np.searchsorted(edges, rank, side="right"))]

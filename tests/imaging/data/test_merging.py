@@ -61,6 +61,14 @@ def test_merging_the_same_again_gives_the_same_versions(tmp_path, make_dataset):
     assert (one.dataset.digest, one.recent.digest) == (other.dataset.digest, other.recent.digest)
 
 
+def test_every_home_deals_alike_whatever_its_pseudonyms(tmp_path, make_dataset):
+    one, _, _ = merged(tmp_path / "one", make_dataset)
+    others = [(label, f"x{patient[::-1]}", picture) for label, patient, picture in NEW]
+    other, _, _ = merged(tmp_path / "other", make_dataset, new=others)
+    pictures = [made.recent.column("pixel_sha256").tolist() for made in (one, other)]
+    assert pictures[0] == pictures[1]
+
+
 def test_a_new_image_of_a_test_patient_and_a_known_picture_are_left_out(tmp_path, make_dataset):
     base = make_dataset(tmp_path / "look", OLD)
     sides = sides_of(base, split_dataset(base, seed=5))
