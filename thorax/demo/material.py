@@ -14,7 +14,7 @@ from imaging.errors import DataError, NotFoundError
 
 Note = Callable[[str], None]
 PHANTOM_PATIENTS = 520
-SHIFTED_PATIENTS = 130
+SHIFTED_PATIENTS = 160
 SHIFTED_IMAGES = 200
 
 
@@ -46,7 +46,7 @@ def phantom_material(place: Path, note: Note) -> Material:
     if not (place / "images" / "labels-b.csv").is_file():
         write_phantom(site_a, patients=PHANTOM_PATIENTS, seed=1)
         write_phantom(unseen, patients=12, seed=2)
-        write_phantom(site_b, patients=SHIFTED_PATIENTS, seed=3, site="B", device_shift=1.0)
+        write_phantom(site_b, patients=SHIFTED_PATIENTS, seed=5, site="B", device_shift=1.0)
         merge_tables(place / "images" / "labels-b.csv", [site_b], first_keeps_names=False)
     shifted = _files(site_b)
     return Material(
