@@ -3,7 +3,7 @@
 On one machine the steps share what there is; of the table only the time limits hold there.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from kfp import kubernetes
@@ -65,6 +65,18 @@ HOME_VOLUME, VOLUME_PATH = "thorax-home", "/thorax"
 GPU_POOL = (("thorax/pool", "gpu"),)
 GPU_TAINT = ("nvidia.com/gpu",)
 
+REGISTRATION = Needs(cpu="1", memory="4Gi", timeout_s=HOUR, secrets=(REGISTRY,), retries=3, reusable=False)
+EVALUATION = Needs(
+    cpu="8",
+    memory="32Gi",
+    timeout_s=4 * HOUR,
+    gpus=1,
+    shared_memory="2Gi",
+    node_selector=GPU_POOL,
+    tolerations=GPU_TAINT,
+)
+"""What measuring a model takes."""
+
 NEEDS: dict[str, Needs] = {
     "ingest-images": Needs(cpu="4", memory="8Gi", timeout_s=4 * HOUR, secrets=(STORAGE, PSEUDONYMS)),
     "split-dataset": Needs(cpu="1", memory="4Gi", timeout_s=HOUR // 2),
@@ -80,27 +92,10 @@ NEEDS: dict[str, Needs] = {
     ),
     "train-distributed": Needs(cpu="1", memory="4Gi", timeout_s=13 * HOUR, retries=3),
     "calibrate-model": Needs(cpu="4", memory="16Gi", timeout_s=HOUR),
-    "evaluate-model": Needs(
-        cpu="8",
-        memory="32Gi",
-        timeout_s=4 * HOUR,
-        gpus=1,
-        shared_memory="2Gi",
-        node_selector=GPU_POOL,
-        tolerations=GPU_TAINT,
-        secrets=(REGISTRY,),
-    ),
+    "evaluate-model": replace(EVALUATION, secrets=(REGISTRY,)),
     "plan-folds": Needs(cpu="1", memory="4Gi", timeout_s=HOUR // 2),
     "split-fold": Needs(cpu="1", memory="4Gi", timeout_s=HOUR // 2),
-    "evaluate-fold": Needs(
-        cpu="8",
-        memory="32Gi",
-        timeout_s=4 * HOUR,
-        gpus=1,
-        shared_memory="2Gi",
-        node_selector=GPU_POOL,
-        tolerations=GPU_TAINT,
-    ),
+    "evaluate-fold": EVALUATION,
     "summarise-folds": Needs(cpu="2", memory="8Gi", timeout_s=HOUR),
     "propose-settings": Needs(cpu="1", memory="2Gi", timeout_s=HOUR // 4),
     "try-settings": Needs(
@@ -117,16 +112,7 @@ NEEDS: dict[str, Needs] = {
     "check-drift": Needs(cpu="2", memory="4Gi", timeout_s=HOUR, secrets=(REGISTRY, STORAGE), retries=2, reusable=False),
     "take-new-images": Needs(cpu="4", memory="8Gi", timeout_s=4 * HOUR, secrets=(STORAGE, PSEUDONYMS)),
     "merge-datasets": Needs(cpu="2", memory="4Gi", timeout_s=HOUR, secrets=(REGISTRY, STORAGE)),
-    "compare-on-recent": Needs(
-        cpu="8",
-        memory="32Gi",
-        timeout_s=4 * HOUR,
-        gpus=1,
-        shared_memory="2Gi",
-        node_selector=GPU_POOL,
-        tolerations=GPU_TAINT,
-        secrets=(REGISTRY,),
-    ),
+    "compare-on-recent": replace(EVALUATION, secrets=(REGISTRY,)),
     "package-model": Needs(cpu="2", memory="8Gi", timeout_s=HOUR),
     "check-gates": Needs(cpu="2", memory="8Gi", timeout_s=HOUR, retries=0, reusable=False),
     "register-model": Needs(cpu="1", memory="4Gi", timeout_s=HOUR, secrets=(REGISTRY,), retries=3, reusable=False),

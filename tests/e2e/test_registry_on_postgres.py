@@ -36,7 +36,11 @@ def as_owner(folder: Path, *command: str) -> list[str]:
 @pytest.fixture(scope="module")
 def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A new PostgreSQL with two empty databases; its address without their names."""
-    if not shutil.which("initdb"):
+    places = [os.environ.get("PATH", os.defpath), *(str(one) for one in Path("/usr/lib/postgresql").glob("*/bin"))]
+    initdb, postgres, psql = (
+        shutil.which(name, path=os.pathsep.join(places)) for name in ("initdb", "postgres", "psql")
+    )
+    if not initdb or not postgres or not psql:
         pytest.skip("no PostgreSQL here: the registry is looked at on SQLite alone")
     folder = Path("/tmp") / f"thorax-postgres-{os.getpid()}"
     folder.mkdir(mode=0o755)
@@ -44,12 +48,12 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     secret.write_text(PASSWORD)
     secret.chmod(0o644)
     try:
-        made = ["initdb", "-D", f"{folder}/data", "-U", "thorax", "--auth=scram-sha-256", f"--pwfile={secret}"]
+        made = [initdb, "-D", f"{folder}/data", "-U", "thorax", "--auth=scram-sha-256", f"--pwfile={secret}"]
         subprocess.run(as_owner(folder, *made), check=True, capture_output=True, cwd="/")
         options = ["-D", f"{folder}/data", "-k", str(folder), "-h", "127.0.0.1", "-p", str(POSTGRES)]
-        server = subprocess.Popen(as_owner(folder, "postgres", *options), stderr=subprocess.DEVNULL, cwd="/")
+        server = subprocess.Popen(as_owner(folder, postgres, *options), stderr=subprocess.DEVNULL, cwd="/")
         try:
-            reach = ["psql", "-h", "127.0.0.1", "-p", str(POSTGRES), "-U", "thorax", "-d", "postgres", "-c"]
+            reach = [psql, "-h", "127.0.0.1", "-p", str(POSTGRES), "-U", "thorax", "-d", "postgres", "-c"]
             password = {**os.environ, "PGPASSWORD": PASSWORD}
 
             def ask(text: str) -> bool:
