@@ -20,7 +20,7 @@ def describe(evidence: Evidence, *, run: str = "") -> str:
     told = [_beside_champion(evidence.evaluation, "the same test patients", "Beside the champion")]
     recent = evidence.recent
     if recent is not None:
-        where = f"{recent['n_patients']} recent patients, whom neither was trained on"
+        where = f"{recent['n_patients']} recent patients, on whom neither was trained,"
         told.append(_beside_champion(recent, where, "On recent images"))
     parts = [table, *told, *([_to_decide(run)] if run else []), evidence.model_card]
     text = "\n\n".join(parts).strip()
