@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Any
 
 from audit.errors import DamagedLogError
 from audit.event import AuditEvent, canonical, utc_text
+from audit.heads import FORMAT, Head, Heads
 from audit.keys import fingerprint, public_bytes, signature_holds
 from audit.store import Row
 from audit.verification import Verification, event_of, verify_rows
-from audit.witness import FORMAT, Witness
+from audit.witness import SecondPlace
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -31,6 +32,8 @@ HOW = (
     '{"format":"' + FORMAT + '","hash":"<hash>","seq":<seq>}; end: signature = Ed25519 over the canonical JSON of end; '
     "compare public_key with the one in the witness folder"
 )
+UNKNOWN_SIGNATURE = "00" * 64
+"""Of a head that the signed end names by its hash alone."""
 OPENING = '<script type="application/x-ndjson" id="log">\n'
 
 
@@ -43,7 +46,7 @@ class ExportVerification:
     """Fingerprint of the key inside the file: compare it with the log's."""
 
 
-def write_export(path: Path, rows: Iterable[Row], key: "Ed25519PrivateKey", witness: Witness) -> None:
+def write_export(path: Path, rows: Iterable[Row], key: "Ed25519PrivateKey", witness: SecondPlace) -> None:
     """Write `rows` whole or not at all."""
     public = public_bytes(key)
     lines = [canonical({"format": FORMAT, "exported_at": utc_text(), "public_key": public.hex(), "how": HOW})]
@@ -55,10 +58,11 @@ def write_export(path: Path, rows: Iterable[Row], key: "Ed25519PrivateKey", witn
             text = last.details
         lines.append(json.dumps({"text": text, "hash": last.hash, "signature": last.signature}))
     heads = witness.read(public)
+    witnessed = heads.get(heads.last)
     end = {
         "records": len(lines) - 1,
         "head": last.hash if last else "",
-        "witnessed": {"seq": heads.last, "hash": heads.hashes.get(heads.last, "")},
+        "witnessed": {"seq": heads.last, "hash": witnessed.hash if witnessed else ""},
     }
     lines.append(canonical({"end": end, "signature": key.sign(canonical(end).encode()).hex()}))
     text = "\n".join(lines) + "\n"
@@ -80,10 +84,10 @@ def verify_export(path: Path, *, public: bytes | None = None) -> ExportVerificat
         wrong = Verification(ok=False, checked=0, problem="the export is signed with another key than this log's")
         return ExportVerification(result=wrong, key=fingerprint(carried))
     end = _signed_end(lines[-1], carried)
-    heads: dict[int, str] = {}
-    if end is not None:
-        witnessed = end["witnessed"]
-        heads = {end["records"]: end["head"], witnessed["seq"]: witnessed["hash"]} if end["records"] else {}
+    heads = Heads()
+    if end is not None and end["records"]:
+        told = {end["records"]: end["head"], end["witnessed"]["seq"]: end["witnessed"]["hash"]}
+        heads = Heads.of(Head(seq, record_hash, UNKNOWN_SIGNATURE) for seq, record_hash in told.items())
     result = verify_rows(_rows(lines[1:-1] if end is not None else lines[1:]), carried, heads)
     if result.ok and end is None:
         problem = f"the export has no signed end: what came after record {result.checked} is cut"

@@ -3,11 +3,12 @@
 The cryptography package is imported where it is used, so that command-line help stays quick.
 """
 
+import contextlib
 import hashlib
 import os
 import uuid
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from audit.errors import DamagedLogError, ForeignWitnessError
 
@@ -18,8 +19,17 @@ KEY_NAME = "signing.key"
 KEY_BYTES = 32
 
 
-def load_or_create_key(folder: Path, witness_key: Path, *, is_new: bool) -> "Ed25519PrivateKey":
-    """Return the signing key of `folder`; for a new log make it, and its public half at `witness_key`.
+class PublicKeyKeeper(Protocol):
+    """What keeps the public half: a witness."""
+
+    @property
+    def place(self) -> str: ...
+    def public_key(self) -> bytes | None: ...
+    def keep_public_key(self, public: bytes) -> None: ...
+
+
+def load_or_create_key(folder: Path, witness: PublicKeyKeeper, *, is_new: bool) -> "Ed25519PrivateKey":
+    """Return the signing key of `folder`; for a new log make it, and give its public half to `witness`.
 
     Raises:
         ForeignWitnessError: when the witness knows another key: the log was swapped, or its key deleted.
@@ -28,21 +38,24 @@ def load_or_create_key(folder: Path, witness_key: Path, *, is_new: bool) -> "Ed2
 
     path = folder / KEY_NAME
     if not path.exists():
-        if (witness_key.exists() or not is_new) and not path.exists():  # a key made this moment is no swap
+        if (not is_new or witness.public_key() is not None) and not path.exists():  # a key made this moment is no swap
             raise ForeignWitnessError(
-                f"no {KEY_NAME} in the audit folder, but its database or {witness_key.parent} knows an older log: "
-                "put the key back, or name an empty folder in THORAX_AUDIT_WITNESS"
+                f"no {KEY_NAME} in the audit folder, but its database or {witness.place} knows an older log: "
+                "put the key back, or name an empty place in THORAX_AUDIT_WITNESS"
             )
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        _create(path, Ed25519PrivateKey.generate().private_bytes_raw(), mode=0o600)
+        create_once(path, Ed25519PrivateKey.generate().private_bytes_raw(), mode=0o600)
     key = Ed25519PrivateKey.from_private_bytes(_read(path))
     public = public_bytes(key)
-    if is_new and not witness_key.exists():
-        witness_key.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        _create(witness_key, public.hex().encode() + b"\n", mode=0o644)
-    if load_public_key(witness_key) != public:
+    known = witness.public_key()
+    if known is None and is_new:
+        witness.keep_public_key(public)
+        known = witness.public_key()
+    if known is None:
+        raise DamagedLogError(f"the log has records, but there is no public key in {witness.place}")
+    if known != public:
         raise ForeignWitnessError(
-            f"{witness_key.parent} witnesses a log with another key: name this log's own folder in THORAX_AUDIT_WITNESS"
+            f"{witness.place} witnesses a log with another key: name this log's own place in THORAX_AUDIT_WITNESS"
         )
     return key
 
@@ -87,13 +100,17 @@ def fingerprint(public: bytes) -> str:
 
 
 def _read(path: Path) -> bytes:
+    """Read a key of 32 raw bytes, or of 64 hexadecimal digits as a cluster's secret holds it."""
     raw = path.read_bytes()
+    if len(raw.strip()) == 2 * KEY_BYTES:
+        with contextlib.suppress(ValueError):
+            raw = bytes.fromhex(raw.decode("ascii", "replace"))
     if len(raw) != KEY_BYTES:
         raise DamagedLogError(f"{KEY_NAME} holds {len(raw)} bytes, a signing key has {KEY_BYTES}")
     return raw
 
 
-def _create(path: Path, data: bytes, *, mode: int) -> None:
+def create_once(path: Path, data: bytes, *, mode: int) -> None:
     """Write `path` whole, unless another process was first; its file then stands."""
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     try:

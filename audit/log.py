@@ -6,12 +6,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from audit.errors import DamagedLogError
+from audit.errors import AuditError, DamagedLogError
 from audit.event import AuditEvent, canonical, checked_action, checked_details, sha256_hex, utc_text
-from audit.keys import load_or_create_key, load_public_key, public_bytes
-from audit.store import EventStore, Row, private_folder
-from audit.verification import Verification, event_of, verify_rows
-from audit.witness import Witness, genesis_hash, head_text
+from audit.heads import head_text
+from audit.keys import load_or_create_key, public_bytes
+from audit.store import EventStore, Row, Store, private_folder
+from audit.verification import SOME, Verification, event_of, verify_rows
+from audit.witness import SecondPlace, genesis_hash, second_place
 
 DATABASE_NAME = "audit.db"
 CLOCK = "clock_went_back_s"
@@ -19,22 +20,27 @@ CLOCK = "clock_went_back_s"
 
 
 class AuditLog:
-    """One log: a folder with the database and the signing key, and a witness folder beside it or elsewhere.
+    """One log: a folder with the signing key and the database, and a witness beside it or elsewhere.
 
-    Safe with any number of processes and threads, each with its own object or sharing one.
+    Where `THORAX_AUDIT_DATABASE` names a PostgreSQL, the default log's events are there and not in the folder. Safe
+    with any number of processes and threads, each with its own object or sharing one.
     """
 
-    def __init__(self, path: Path, *, witness: Path | None = None) -> None:
+    def __init__(self, path: Path, *, witness: str | Path | None = None, database: str = "") -> None:
         """Name the log; nothing is written before the first append.
 
         Args:
             path: Folder of `audit.db` and `signing.key`.
-            witness: Folder of the signed heads; else `THORAX_AUDIT_WITNESS`, else `<path>-witness`.
+            witness: Folder or `s3://bucket/prefix` of the signed heads; else `THORAX_AUDIT_WITNESS`, else
+                `<path>-witness`.
+            database: `postgresql://…` instead of `audit.db`; else `THORAX_AUDIT_DATABASE`.
         """
         self.path = path
         named = os.environ.get("THORAX_AUDIT_WITNESS")
-        self.witness = Witness(witness or (Path(named) if named else path.with_name(f"{path.name}-witness")))
-        self._store = EventStore(path / DATABASE_NAME)
+        self.witness: SecondPlace = second_place(witness or named or path.with_name(f"{path.name}-witness"))
+        address = database or os.environ.get("THORAX_AUDIT_DATABASE") or ""
+        self._store = _store(path, address)
+        self._in_folder = not address
 
     def append(self, action: str, *, actor: str, subject: str, details: Mapping[str, Any] | None = None) -> AuditEvent:
         """Add one event; it is on the disk, signed and witnessed when this returns.
@@ -49,9 +55,10 @@ class AuditLog:
             AuditError: for an unknown action, unfit details, a busy or damaged log.
         """
         action, plain = checked_action(action), checked_details(details or {})
-        private_folder(self.path)
-        is_new = not self._store.path.exists()
-        key = load_or_create_key(self.path, self.witness.public_key_path, is_new=is_new)
+        if self._in_folder:
+            private_folder(self.path)
+        is_new = self._store.is_new()
+        key = load_or_create_key(self.path, self.witness, is_new=is_new)
         public = public_bytes(key)
         self.witness.begin(key, is_new=is_new)
 
@@ -93,17 +100,28 @@ class AuditLog:
         rows = list(self._store.rows(f"{where} {order}", tuple(conditions.values())))
         return [_readable(row) for row in reversed(rows)]
 
-    def verify(self) -> Verification:
-        """Prove that no record was changed, inserted, moved, removed or cut off, or name the first that was."""
-        if not self.witness.public_key_path.exists() and not self._store.path.exists():
-            return Verification(ok=True, checked=0)
+    def verify(self, *, every_signature: bool = False) -> Verification:
+        """Prove that no record was changed, inserted, moved, removed or cut off, or name the first that was.
+
+        Every hash is computed and every signature compared with the witness's copy. Against the key are verified the
+        last one, which vouches for the whole chain, each hundredth, and those without an equal copy; with
+        `every_signature`, and to name what is wrong once something is, all of them.
+        """
         try:
-            public = load_public_key(self.witness.public_key_path)
-            heads = self.witness.read(public)
-            found = verify_rows(self._store.rows("ORDER BY seq"), public, heads.hashes)
-            missing = self._store.missing_triggers()
-        except DamagedLogError as error:
+            public = self.witness.public_key()
+            if public is None and not self._store.exists():
+                return Verification(ok=True, checked=0)
+            if public is None:
+                return Verification(ok=False, checked=0, problem=f"there is no public key in {self.witness.place}")
+            found = self._verify(public, every=1 if every_signature else SOME)
+            return found if found.ok or every_signature else self._verify(public, every=1)
+        except AuditError as error:
             return Verification(ok=False, checked=0, problem=str(error))
+
+    def _verify(self, public: bytes, *, every: int) -> Verification:
+        heads = self.witness.read(public, check_all=every == 1)
+        found = verify_rows(self._store.rows("ORDER BY seq"), public, heads, every=every)
+        missing = self._store.missing_triggers()
         if found.ok and heads.problem:
             return Verification(ok=False, checked=found.checked, problem=heads.problem)
         if found.ok and missing:
@@ -115,9 +133,17 @@ class AuditLog:
         """Write a self-verifying copy to `path` (a page where it ends in .html, else JSON lines) and return it."""
         from audit.export import write_export
 
-        key = load_or_create_key(self.path, self.witness.public_key_path, is_new=False)
+        key = load_or_create_key(self.path, self.witness, is_new=False)
         write_export(path, self._store.rows("ORDER BY seq"), key, self.witness)
         return path
+
+
+def _store(path: Path, address: str) -> Store:
+    if not address:
+        return EventStore(path / DATABASE_NAME)
+    from audit.postgres import PostgresStore
+
+    return PostgresStore(address)
 
 
 def went_back(now: str, before: str) -> dict[str, float]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from audit.event import AuditEvent
-from audit.keys import fingerprint, load_public_key
+from audit.keys import fingerprint
 from audit.log import CLOCK, AuditLog
 
 REFUSALS = ("approval.refused", "access.denied", "retrain.refused", "release.rolled_back")
@@ -122,13 +122,13 @@ def write_report(path: Path, log: AuditLog, *, begin: datetime, end: datetime) -
     from audit.timeline import draw_timeline
 
     found = report(log.events(), begin=begin, end=end)
-    key = log.witness.public_key_path
+    key = log.witness.public_key()
     template = resources.files("audit").joinpath("report.html").read_text(encoding="utf-8")
     page = Environment(autoescape=True, undefined=StrictUndefined).from_string(template)
     text = page.render(
         report=found,
         verification=log.verify(),
-        key=fingerprint(load_public_key(key)) if key.exists() else "none yet",
+        key=fingerprint(key) if key else "none yet",
         timeline=draw_timeline(found),
         words_of=words_of,
         version_of=version_of,

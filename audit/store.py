@@ -9,7 +9,7 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from audit.errors import AuditError, BusyError, DamagedLogError
 
@@ -50,12 +50,39 @@ class Row(NamedTuple):
     """Ed25519 over `audit.witness.head_text(seq, hash)`, hexadecimal."""
 
 
+class Store(Protocol):
+    """What keeps the rows: SQLite here, PostgreSQL in `audit/postgres.py`."""
+
+    def is_new(self) -> bool:
+        """Tell whether it holds no record yet."""
+
+    def exists(self) -> bool:
+        """Tell whether there is something to verify."""
+
+    def append(self, build: Callable[[Row | None], Row]) -> Row:
+        """Add the row that `build` makes from the last one, alone among all writers; durable when this returns."""
+
+    def rows(self, where: str = "", parameters: tuple[Any, ...] = ()) -> Iterator[Row]:
+        """Yield rows by `seq`; `where` is this package's own text, values come in `parameters` for each `?`."""
+
+    def missing_triggers(self) -> list[str]:
+        """Name the append-only rules that the database no longer has as they were written."""
+
+
 class EventStore:
     """Rows in, rows out."""
 
     def __init__(self, path: Path) -> None:
         """Name the database; it is made by the first append."""
         self.path = path
+
+    def is_new(self) -> bool:
+        """Tell whether there is no database yet."""
+        return not self.path.exists()
+
+    def exists(self) -> bool:
+        """Tell whether there is a database."""
+        return self.path.exists()
 
     def append(self, build: Callable[[Row | None], Row]) -> Row:
         """Add the row that `build` makes from the last one, alone among all processes; durable when this returns.

@@ -2,40 +2,26 @@
 
 One line an append in `heads.jsonl`, written with a single O_APPEND write; the order of lines does not matter, so
 writers need no lock. A kill between commit and witness leaves the database ahead of it, which is fine: a later head
-vouches for every record before it. In production the folder lies on storage that its writers cannot rewrite.
+vouches for every record before it. In production the second place is a bucket (`audit/bucket_witness.py`) or a folder
+on storage that its writers cannot rewrite.
 """
 
 import errno
-import json
 import os
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from audit.errors import AuditError, ForeignWitnessError
 from audit.event import canonical, sha256_hex
-from audit.keys import public_bytes, signature_holds
+from audit.heads import FORMAT, Head, Heads, collect, head_of, head_text
+from audit.keys import create_once, load_public_key, public_bytes
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 PUBLIC_KEY_NAME = "audit.pub"
 HEADS_NAME = "heads.jsonl"
-FORMAT = "thorax-audit-1"
-
-
-@dataclass(kw_only=True)
-class Heads:
-    """What a witness remembers."""
-
-    hashes: dict[int, str] = field(default_factory=dict)
-    """Hash of each witnessed record; 0 is the genesis."""
-    problem: str | None = None
-
-    @property
-    def last(self) -> int:
-        """The highest witnessed record; 0 where there is none."""
-        return max(self.hashes, default=0)
 
 
 def genesis_hash(public: bytes) -> str:
@@ -43,9 +29,52 @@ def genesis_hash(public: bytes) -> str:
     return sha256_hex(f"{FORMAT}:{public.hex()}")
 
 
-def head_text(seq: int, record_hash: str) -> str:
-    """Return what is signed for the record `seq`."""
-    return canonical({"format": FORMAT, "seq": seq, "hash": record_hash})
+class SecondPlace(Protocol):
+    """Where heads go, and the public half of the key that signs them."""
+
+    @property
+    def place(self) -> str:
+        """Its name, for people."""
+
+    def public_key(self) -> bytes | None:
+        """Return the 32 raw bytes of the public key; None for a log that has not begun."""
+
+    def keep_public_key(self, public: bytes) -> None:
+        """Write the public key of a new log, unless another writer was first; its key then stands."""
+
+    def begin(self, key: "Ed25519PrivateKey", *, is_new: bool) -> None:
+        """Write head 0 of a new log; for one that has records already, the heads must be here."""
+
+    def add(self, seq: int, record_hash: str, signature: str) -> None:
+        """Append one head, durably."""
+
+    def read(self, public: bytes, *, check_all: bool = True) -> Heads:
+        """Return every head; with `check_all` each one's signature is checked, and what is not signed left out."""
+
+
+def second_place(named: str | Path) -> SecondPlace:
+    """Return the witness at a folder or at `s3://bucket/prefix`."""
+    if str(named).startswith("s3://"):
+        from audit.bucket_witness import BucketWitness
+
+        return BucketWitness(str(named))
+    return Witness(Path(named))
+
+
+def begin_log(witness: SecondPlace, key: "Ed25519PrivateKey", *, has_heads: bool, is_new: bool) -> None:
+    """Write head 0 for a new log.
+
+    Raises:
+        ForeignWitnessError: when the witness of an existing log is gone; making a new one would hide a cut.
+    """
+    if has_heads:
+        return
+    if not is_new:
+        raise ForeignWitnessError(
+            f"the log has records but no heads in {witness.place}: put its witness folder or bucket back"
+        )
+    genesis = genesis_hash(public_bytes(key))
+    witness.add(0, genesis, key.sign(head_text(0, genesis).encode()).hex())
 
 
 class Witness:
@@ -57,20 +86,23 @@ class Witness:
         self.public_key_path = folder / PUBLIC_KEY_NAME
         self.heads_path = folder / HEADS_NAME
 
-    def begin(self, key: "Ed25519PrivateKey", *, is_new: bool) -> None:
-        """Write head 0 for a new log; for one that has a database already, the witness must be here.
+    @property
+    def place(self) -> str:
+        """The folder."""
+        return f"the folder {self.folder}"
 
-        Raises:
-            ForeignWitnessError: when the witness of an existing log is gone; making a new one would hide a cut.
-        """
-        if self.heads_path.exists():
-            return
-        if not is_new:
-            raise ForeignWitnessError(
-                f"the log has records but no {HEADS_NAME} in {self.folder}: put its witness folder back there"
-            )
-        genesis = genesis_hash(public_bytes(key))
-        self.add(0, genesis, key.sign(head_text(0, genesis).encode()).hex())
+    def public_key(self) -> bytes | None:
+        """Return the public key kept here, if any."""
+        return load_public_key(self.public_key_path) if self.public_key_path.exists() else None
+
+    def keep_public_key(self, public: bytes) -> None:
+        """Write the public key, unless there is one."""
+        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        create_once(self.public_key_path, public.hex().encode() + b"\n", mode=0o644)
+
+    def begin(self, key: "Ed25519PrivateKey", *, is_new: bool) -> None:
+        """Write head 0 of a new log."""
+        begin_log(self, key, has_heads=self.heads_path.exists(), is_new=is_new)
 
     def add(self, seq: int, record_hash: str, signature: str) -> None:
         """Append one head, durably.
@@ -92,30 +124,17 @@ class Witness:
         except OSError as error:
             raise AuditError(f"the event {seq} is kept, but its witness cannot be written: {error.strerror}") from error
 
-    def read(self, public: bytes) -> Heads:
-        """Read every head and check its signature; a line torn by a kill (no closing brace) is passed over."""
-        heads = Heads()
-        try:
-            lines = self.heads_path.read_text(errors="replace").splitlines()
-        except FileNotFoundError:
+    def read(self, public: bytes, *, check_all: bool = True) -> Heads:
+        """Return every head; a line torn by a kill (no closing brace) is passed over."""
+        if not self.heads_path.exists():
+            heads = Heads()
             heads.problem = f"the witness {HEADS_NAME} is missing"
             return heads
-        for number, line in enumerate(lines, start=1):
-            if line.endswith("}") and not _add_head(heads, line, public):
-                heads.problem = heads.problem or f"line {number} of the witness is not a head signed by this log"
-        if 0 not in heads.hashes and not heads.problem:
-            heads.problem = f"the witness {HEADS_NAME} lost its beginning"
-        return heads
+        return collect(self._lines(), public, check_all=check_all)
 
-
-def _add_head(heads: Heads, line: str, public: bytes) -> bool:
-    try:
-        head = json.loads(line)
-        seq, record_hash, signature = int(head["seq"]), str(head["hash"]), str(head["signature"])
-    except (ValueError, KeyError, TypeError):
-        return False
-    if not signature_holds(public, signature, head_text(seq, record_hash)):
-        return False
-    if heads.hashes.setdefault(seq, record_hash) != record_hash:
-        heads.problem = f"the witness knows two records {seq}: the log was rewritten"
-    return True
+    def _lines(self) -> Iterator[tuple[str, Head | None]]:
+        with self.heads_path.open(errors="replace") as file:
+            for number, line in enumerate(file, start=1):
+                text = line.rstrip("\n")
+                if text.endswith("}"):
+                    yield f"line {number}", head_of(text)

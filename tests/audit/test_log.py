@@ -108,7 +108,7 @@ def test_a_lost_key_is_not_silently_replaced(full_log: AuditLog) -> None:
 
 def test_a_lost_witness_is_not_silently_replaced(full_log: AuditLog) -> None:
     full_log.witness.heads_path.unlink()
-    with pytest.raises(ForeignWitnessError, match="witness folder"):
+    with pytest.raises(ForeignWitnessError, match="put its witness"):
         full_log.append("run.started", actor="x", subject="y")
     assert not full_log.verify().ok
 

@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 
 from audit import AuditLog
 from audit.event import AuditEvent, canonical, sha256_hex
+from audit.heads import head_text
 from audit.keys import load_or_create_key
 from audit.log import AuditLog as Log
 from audit.store import TRIGGERS
-from audit.witness import head_text
 from tests.audit.conftest import Tamperer, fill
 
 COLUMNS = "time, actor, action, subject, details, previous_hash, hash, signature"
@@ -84,7 +84,7 @@ def test_a_restored_older_database_is_found(full_log: AuditLog, tmp_path: Path) 
 
 
 def test_a_chain_rewritten_with_the_real_key_is_found_by_the_witness(full_log: AuditLog) -> None:
-    key = load_or_create_key(full_log.path, full_log.witness.public_key_path, is_new=False)
+    key = load_or_create_key(full_log.path, full_log.witness, is_new=False)
     statements, previous = [], full_log.events()[2].hash
     for event in full_log.events()[3:]:
         forged = AuditEvent(**{**event.to_json(), "actor": "somebody", "previous_hash": previous, "hash": ""})

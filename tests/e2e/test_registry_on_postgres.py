@@ -1,7 +1,6 @@
 """The registry on a real PostgreSQL, as a cluster runs it: the same users, rights and rules."""
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -15,60 +14,23 @@ from audit import AuditLog
 from imaging.errors import ReleaseRefusedError
 from imaging.registry.session import signed_in
 from imaging.settings import Settings
+from tests.e2e.postgres_stand import PASSWORD, postgres_stand
 from tests.e2e.torchserve_stand import until
 from thorax.stack.places import DEFAULT_PORTS, Places, save_ports
 
 pytestmark = [pytest.mark.e2e, pytest.mark.beside, pytest.mark.timeout(300)]
 PORTS = {name: 21820 + number for number, name in enumerate(DEFAULT_PORTS)}
 POSTGRES = 21839
-PASSWORD = "only-for-this-test"
 ROLES = ("admin", "trainer", "approver", "controller")
 
 
-def as_owner(folder: Path, *command: str) -> list[str]:
-    """PostgreSQL runs as nobody's root: as Debian's user of it where we are root."""
-    if os.geteuid() != 0:
-        return list(command)
-    shutil.chown(folder, "postgres", "postgres")
-    return ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups", *command]
-
-
 @pytest.fixture(scope="module")
-def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def database() -> Iterator[str]:
     """A new PostgreSQL with two empty databases; its address without their names."""
-    places = [os.environ.get("PATH", os.defpath), *(str(one) for one in Path("/usr/lib/postgresql").glob("*/bin"))]
-    initdb, postgres, psql = (
-        shutil.which(name, path=os.pathsep.join(places)) for name in ("initdb", "postgres", "psql")
-    )
-    if not initdb or not postgres or not psql:
-        pytest.skip("no PostgreSQL here: the registry is looked at on SQLite alone")
-    folder = Path("/tmp") / f"thorax-postgres-{os.getpid()}"
-    folder.mkdir(mode=0o755)
-    secret = folder / "password"
-    secret.write_text(PASSWORD)
-    secret.chmod(0o644)
-    try:
-        made = [initdb, "-D", f"{folder}/data", "-U", "thorax", "--auth=scram-sha-256", f"--pwfile={secret}"]
-        subprocess.run(as_owner(folder, *made), check=True, capture_output=True, cwd="/")
-        options = ["-D", f"{folder}/data", "-k", str(folder), "-h", "127.0.0.1", "-p", str(POSTGRES)]
-        server = subprocess.Popen(as_owner(folder, postgres, *options), stderr=subprocess.DEVNULL, cwd="/")
-        try:
-            reach = [psql, "-h", "127.0.0.1", "-p", str(POSTGRES), "-U", "thorax", "-d", "postgres", "-c"]
-            password = {**os.environ, "PGPASSWORD": PASSWORD}
-
-            def ask(text: str) -> bool:
-                done = subprocess.run([*reach, text], env=password, capture_output=True, check=False, cwd="/")
-                return done.returncode == 0
-
-            until(lambda: ask("select 1"), within_s=30)
-            assert ask("create database mlflow")
-            assert ask("create database users")
-            yield f"postgresql://thorax:{PASSWORD}@127.0.0.1:{POSTGRES}"
-        finally:
-            server.send_signal(signal.SIGINT)
-            server.wait(30)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    with postgres_stand(POSTGRES, "the registry is looked at on SQLite alone") as postgres:
+        assert postgres.ask("create database mlflow").returncode == 0
+        assert postgres.ask("create database users").returncode == 0
+        yield postgres.address("").removesuffix("/")
 
 
 @pytest.fixture(scope="module")

@@ -19,22 +19,24 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.
 @app.command()
 def verify(
     file: Annotated[Path | None, typer.Option(help="Check this export instead of the log.")] = None,
+    every_signature: Annotated[
+        bool, typer.Option("--every-signature", help="Verify each one against the key, not each hundredth: slower.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Prove that no event was changed, inserted, moved, removed or cut off; exit 1 and name the first that was."""
     from audit.export import verify_export
-    from audit.keys import load_public_key
 
     log = _log()
     key = ""
     if file is None:
-        found = log.verify()
+        found = log.verify(every_signature=every_signature)
         _tell_prometheus(ok=found.ok)
     else:
-        known = log.witness.public_key_path
-        checked = verify_export(file, public=load_public_key(known) if known.exists() else None)
+        known = log.witness.public_key()
+        checked = verify_export(file, public=known)
         found, key = checked.result, checked.key
-        if not known.exists():
+        if known is None:
             say(f"no log here to compare with: check that its key is {key}")
     told = {"ok": found.ok, "checked": found.checked, "first_bad": found.first_bad, "problem": found.problem}
     if found.ok:
@@ -149,15 +151,26 @@ def check_proof(file: Annotated[Path, typer.Argument(help="What `prove` wrote.")
     emit(told, as_json=as_json, text=f"it holds: in the record since {event.time[:19]}, event {event.seq}")
 
 
+@app.command()
+def schema(
+    writer: Annotated[
+        list[str] | None, typer.Option(help="A role that may append and read, and nothing else; repeat it.")
+    ] = None,
+) -> None:
+    """Print the SQL by which a PostgreSQL's owner makes the table: thorax audit schema --writer NAME | psql."""
+    from audit.postgres import schema as sql
+
+    typer.echo(sql(tuple(writer or ())), nl=False)
+
+
 def _write_verifier(path: Path) -> str:
     """Write the program that checks an export by itself; say how it is run with this log's key."""
     from importlib import resources
 
-    from audit.keys import load_public_key
     from imaging.atomic import write_text
 
     write_text(path, resources.files("audit").joinpath("standalone_verifier.py").read_text(encoding="utf-8"))
-    public = load_public_key(_log().witness.public_key_path).hex()
+    public = (_log().witness.public_key() or b"").hex()
     say(f"give the inspector this by another way than the export: python3 {path.name} FILE {public}")
     return str(path)
 
