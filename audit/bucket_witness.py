@@ -9,12 +9,13 @@ the public key the oldest version counts. Boto3 is imported where it is used.
 import os
 from collections.abc import Iterator
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from audit.errors import AuditError, DamagedLogError
 from audit.event import canonical
 from audit.heads import Head, Heads, collect
-from audit.keys import KEY_BYTES
+from audit.keys import KEY_BYTES, kept
 from audit.witness import PUBLIC_KEY_NAME, begin_log
 
 if TYPE_CHECKING:
@@ -29,13 +30,14 @@ ABSENT = frozenset({"NoSuchKey", "404", "NotFound"})
 class BucketWitness:
     """The heads of one log under a prefix of a bucket."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, keys: Path) -> None:
         """Name the place, as `s3://bucket/prefix`.
 
-        Endpoint and keys: `THORAX_AUDIT_S3_ENDPOINT`, `…_ACCESS_KEY` and `…_SECRET_KEY`, else the platform's
-        `THORAX_S3_…`, else what boto3 finds.
+        Endpoint and login: `THORAX_AUDIT_S3_ENDPOINT`, `…_ACCESS_KEY` and `…_SECRET_KEY`, or files of the folder `keys`
+        (`endpoint`, `access_key`, `secret_key`), else the platform's `THORAX_S3_…`, else what boto3 finds.
         """
         self.place = address
+        self._keys = keys
         self._bucket, _, prefix = address.removeprefix("s3://").partition("/")
         self._prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
         if not self._bucket:
@@ -102,10 +104,14 @@ class BucketWitness:
             retries={"max_attempts": ATTEMPTS, "mode": "standard"},
             s3={"addressing_style": "path"},
         )
-        endpoint, access, secret = (_own(name) for name in ("ENDPOINT", "ACCESS_KEY", "SECRET_KEY"))
+        endpoint, access, secret = (self._told(name) for name in ("ENDPOINT", "ACCESS_KEY", "SECRET_KEY"))
         keys = {"aws_access_key_id": access, "aws_secret_access_key": secret} if access and secret else {}
         region = {"region_name": "us-east-1"} if endpoint else {}
         return boto3.client("s3", config=config, endpoint_url=endpoint or None, **region, **keys)
+
+    def _told(self, name: str) -> str:
+        own, platform = os.environ.get(f"THORAX_AUDIT_S3_{name}"), os.environ.get(f"THORAX_S3_{name}")
+        return own or kept(self._keys, name.lower()) or platform or ""
 
     @cached_property
     def _keeps_versions(self) -> bool:
@@ -149,10 +155,6 @@ class BucketWitness:
         response = getattr(error, "response", None)
         reason = response.get("Error", {}).get("Code", "unknown") if response else type(error).__name__
         return AuditError(f"the witness {self.place} {what}: {reason}")
-
-
-def _own(name: str) -> str:
-    return os.environ.get(f"THORAX_AUDIT_S3_{name}") or os.environ.get(f"THORAX_S3_{name}") or ""
 
 
 def _head_of(name: str) -> Head | None:

@@ -94,6 +94,12 @@ def signature_holds(public: bytes, signature_hex: str, text: str) -> bool:
     return raw.hex() == signature_hex
 
 
+def kept(folder: Path, name: str) -> str:
+    """Return what a file of the log's folder says, as a cluster mounts a secret; "" where there is none."""
+    path = folder / name
+    return path.read_text(encoding="utf-8").strip() if path.is_file() else ""
+
+
 def fingerprint(public: bytes) -> str:
     """Return a short name of a public key, for people to compare."""
     return hashlib.sha256(public).hexdigest()[:16]

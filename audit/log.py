@@ -9,7 +9,7 @@ from typing import Any
 from audit.errors import AuditError, DamagedLogError
 from audit.event import AuditEvent, canonical, checked_action, checked_details, sha256_hex, utc_text
 from audit.heads import head_text
-from audit.keys import load_or_create_key, public_bytes
+from audit.keys import kept, load_or_create_key, public_bytes
 from audit.store import EventStore, Row, Store, private_folder
 from audit.verification import SOME, Verification, event_of, verify_rows
 from audit.witness import SecondPlace, genesis_hash, second_place
@@ -22,7 +22,7 @@ CLOCK = "clock_went_back_s"
 class AuditLog:
     """One log: a folder with the signing key and the database, and a witness beside it or elsewhere.
 
-    Where `THORAX_AUDIT_DATABASE` names a PostgreSQL, the default log's events are there and not in the folder. Safe
+    Where a PostgreSQL is named, the events are there and not in the folder. Safe
     with any number of processes and threads, each with its own object or sharing one.
     """
 
@@ -33,12 +33,13 @@ class AuditLog:
             path: Folder of `audit.db` and `signing.key`.
             witness: Folder or `s3://bucket/prefix` of the signed heads; else `THORAX_AUDIT_WITNESS`, else
                 `<path>-witness`.
-            database: `postgresql://…` instead of `audit.db`; else `THORAX_AUDIT_DATABASE`.
+            database: `postgresql://…` instead of `audit.db`; else `THORAX_AUDIT_DATABASE`, else what the folder's file
+                `database` says.
         """
         self.path = path
         named = os.environ.get("THORAX_AUDIT_WITNESS")
-        self.witness: SecondPlace = second_place(witness or named or path.with_name(f"{path.name}-witness"))
-        address = database or os.environ.get("THORAX_AUDIT_DATABASE") or ""
+        self.witness: SecondPlace = second_place(witness or named or path.with_name(f"{path.name}-witness"), path)
+        address = database or os.environ.get("THORAX_AUDIT_DATABASE") or kept(path, "database")
         self._store = _store(path, address)
         self._in_folder = not address
 

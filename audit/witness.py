@@ -52,12 +52,12 @@ class SecondPlace(Protocol):
         """Return every head; with `check_all` each one's signature is checked, and what is not signed left out."""
 
 
-def second_place(named: str | Path) -> SecondPlace:
-    """Return the witness at a folder or at `s3://bucket/prefix`."""
+def second_place(named: str | Path, keys: Path) -> SecondPlace:
+    """Return the witness at a folder or at `s3://bucket/prefix`, for which the folder `keys` can hold a login."""
     if str(named).startswith("s3://"):
         from audit.bucket_witness import BucketWitness
 
-        return BucketWitness(str(named))
+        return BucketWitness(str(named), keys)
     return Witness(Path(named))
 
 

@@ -248,6 +248,22 @@ def test_a_database_that_is_away_or_empty_is_said_without_its_password(
         fill(AuditLog(log.path), 1)
 
 
+def test_a_mounted_secret_is_all_that_a_log_needs(
+    log: AuditLog, place: str, postgres: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(log, 1)
+    secret = tmp_path / "secret"
+    secret.mkdir()
+    (secret / "signing.key").write_bytes((log.path / "signing.key").read_bytes())
+    (secret / "database").write_text(postgres.address(place, "writer", "w") + "\n")
+    for name in ("endpoint", "access_key", "secret_key"):
+        (secret / name).write_text(os.environ[f"THORAX_AUDIT_S3_{name.upper()}"])
+        monkeypatch.delenv(f"THORAX_AUDIT_S3_{name.upper()}")
+    monkeypatch.delenv("THORAX_AUDIT_DATABASE")
+    fill(AuditLog(secret), 1)
+    assert AuditLog(secret).verify() == Verification(ok=True, checked=2)
+
+
 def test_the_schema_can_be_given_again(log: AuditLog, ask: Ask) -> None:
     fill(log, 1)
     assert ask(schema(("writer",))).returncode == 0
