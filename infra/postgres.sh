@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs PostgreSQL's programs, where it may, for the test of the registry on it; no server is started for the machine. Never
+# Installs PostgreSQL's programs, where it may, for the tests of the registry and the record on it; no server is started for the machine. Never
 # fails: the test skips itself.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -11,4 +11,4 @@ if [ ! -e /etc/postgresql-common/createcluster.conf ]; then # else Debian makes 
   as_root mkdir -p /etc/postgresql-common && echo "create_main_cluster = false" | as_root tee /etc/postgresql-common/createcluster.conf >/dev/null || true
 fi
 apt_install "PostgreSQL for a test" postgresql || true
-has_postgres || echo "SKIPPED the registry on PostgreSQL: it is not there, and could not be installed"
+has_postgres || echo "SKIPPED the registry and the record on PostgreSQL: it is not there, and could not be installed"

@@ -53,14 +53,16 @@ PSEUDONYMS = Secret(name="thorax-pseudonyms", variables={"key": "THORAX_PSEUDONY
 ADDRESSES = {
     "home": "THORAX_HOME",
     "audit": "THORAX_AUDIT",
+    "audit_witness": "THORAX_AUDIT_WITNESS",
     "mlflow_uri": "THORAX_MLFLOW_URI",
     "s3_endpoint": "THORAX_S3_ENDPOINT",
 }
 """Keys of the ConfigMap `thorax-addresses` and their variables; every step gets them."""
 
 HOME_VOLUME, VOLUME_PATH = "thorax-home", "/thorax"
-"""A claim that many nodes can write to: the audit record, and what the nodes of one training share. The addresses
-`home` and `audit` are under its path."""
+"""A claim that many nodes can write to: what the nodes of a training share. The address `home` is under its path."""
+RECORD, RECORD_PATH = "thorax-audit", "/etc/thorax/audit"
+"""The Secret by which a step reaches the audit record: key, database, the witness's bucket. The address `audit`."""
 
 GPU_POOL = (("thorax/pool", "gpu"),)
 GPU_TAINT = ("nvidia.com/gpu",)
@@ -143,6 +145,7 @@ def _declare(task: PipelineTask) -> None:
         kubernetes.empty_dir_mount(
             task, volume_name="shared-memory", mount_path=SHARED_MEMORY, medium="Memory", size_limit=needs.shared_memory
         )
+    kubernetes.use_secret_as_volume(task, secret_name=RECORD, mount_path=RECORD_PATH)
     kubernetes.mount_pvc(task, pvc_name=HOME_VOLUME, mount_path=VOLUME_PATH)
     for key, value in needs.node_selector:
         kubernetes.add_node_selector(task, label_key=key, label_value=value)

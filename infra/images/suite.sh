@@ -5,6 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 stand=$PWD/build/stand
 . infra/images/stand.sh "$stand" || { echo "SKIPPED the containers: no podman and buildah here"; exit 0; }
+infra/postgres.sh
 trap 'podman pod rm -af -t 5 >/dev/null 2>&1; podman rm -af -t 0 >/dev/null 2>&1; podman network rm -f thorax-test >/dev/null 2>&1' EXIT
 
 export LEAVE_OUT='^(torch|torchvision|triton|nvidia-.*|cuda-.*)$' COMPILE=${COMPILE:-0}

@@ -8,8 +8,10 @@ import os
 import secrets
 import shutil
 import ssl
+import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -23,6 +25,7 @@ from imaging.registry.session import signed_in
 from imaging.settings import Settings
 from tests.certificates import write_certificates
 from tests.containers.player import NETWORK, Cluster, Pod, podman
+from tests.e2e.postgres_stand import PASSWORD, Postgres, postgres_stand
 from tests.e2e.torchserve_stand import until
 from tests.serving.deployment_api import DeploymentApi
 from tests.serving.factories import CLASSES, chest, dicom, write_package
@@ -30,14 +33,14 @@ from tests.signing import sign, trust
 from thorax.cluster.manifests import objects, render
 
 pytestmark = [pytest.mark.containers, pytest.mark.timeout(1500)]
-MLFLOW, EDGE = 21900, 21943
+MLFLOW, EDGE, POSTGRES = 21900, 21943, 21954
 TORCH = os.environ.get("THORAX_TORCH_SITE", "")
 HOSTS = f"mlflow.thorax-platform.svc:5000,127.0.0.1:5000,127.0.0.1:{MLFLOW}"
 MADE = """
 from audit import AuditLog
-from pathlib import Path
+from audit import default_folder
 details = {"gate": "all", "passed": True}
-AuditLog(Path("/shared/audit")).append("gate.evaluated", actor="trainer", subject="%s", details=details)
+AuditLog(default_folder()).append("gate.evaluated", actor="trainer", subject="%s", details=details)
 """
 
 
@@ -45,17 +48,21 @@ def token() -> str:
     return secrets.token_urlsafe(24)
 
 
-def given_secrets(tls: Path) -> dict[tuple[str, str], dict[str, str]]:
+def given_secrets(tls: Path, database: Callable[..., str]) -> dict[tuple[str, str], dict[str, str]]:
     """What a person or an operator gives, as random as they would make it."""
     keys = {"access_key": token(), "secret_key": token()}
     registry = {name: token() for name in ("admin", "trainer", "approver", "controller", "flask")}
-    registry |= {"database": "/home/thorax/mlflow.db", "users_database": "sqlite:////home/thorax/users.db"}
+    registry |= {"database": database("mlflow"), "users_database": database("users")}
+    audit_login = token()
+    record = {"signing.key": secrets.token_hex(32), "database": database("audit", "thorax_audit", audit_login), **keys}
     pair = f'"{keys["access_key"]},{keys["secret_key"]}"'
     files = {"tls.crt": "server.pem", "tls.key": "server.key", "ca.crt": "authority.pem"}
     return {
         ("thorax-platform", "thorax-registry"): registry,
         ("thorax-platform", "thorax-s3"): keys,
-        ("thorax-platform", "thorax-audit-s3"): keys,
+        ("thorax-platform", "thorax-postgres"): {"password": PASSWORD, "audit_password": audit_login},
+        ("thorax-platform", "thorax-audit"): record,
+        ("thorax-serving", "thorax-audit"): record,
         ("thorax-platform", "thorax-bucket"): {"auth_key": pair},
         ("thorax-serving", "thorax-s3"): keys,
         ("thorax-serving", "thorax-mlflow"): {"username": "controller", "password": registry["controller"]},
@@ -81,17 +88,37 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         mounts = (f"{TORCH}:/opt/torch-site:ro", f"{folder}/torch.pth:{site}/torch.pth:ro")
     key = (folder / "signer" / "keys" / "signing.pub").read_text()
     podman("network", "create", NETWORK, check=False)
-    yield Cluster(
-        objects=objects(render("local")),
-        folder=folder,
-        secrets=given_secrets(tls),
-        configs={("thorax-serving", "thorax-signing-key"): {"signing.pub": key}},
-        changes={"mlflow": {"MLFLOW_SERVER_ALLOWED_HOSTS": HOSTS}, "controller": {"KUBECONFIG": "/shared/kubeconfig"}},
-        mounts=mounts,
-    )
+    subnet = json.loads(podman("network", "inspect", NETWORK).stdout)[0]["subnets"][0]
+    with postgres_stand(POSTGRES, "no pod can be played", network=subnet["subnet"]) as postgres:
+        made = Cluster(
+            objects=objects(render("local")),
+            folder=folder,
+            secrets=given_secrets(tls, partial(postgres.address, host=subnet["gateway"])),
+            configs={("thorax-serving", "thorax-signing-key"): {"signing.pub": key}},
+            changes={
+                "mlflow": {"MLFLOW_SERVER_ALLOWED_HOSTS": HOSTS},
+                "controller": {"KUBECONFIG": "/shared/kubeconfig"},
+            },
+            mounts=mounts,
+        )
+        make_databases(made, postgres)
+        yield made
     if not os.environ.get("THORAX_KEEP_PODS"):
         podman("pod", "rm", "-af", check=False)
         podman("network", "rm", "-f", NETWORK, check=False)
+
+
+def make_databases(cluster: Cluster, postgres: Postgres) -> None:
+    """Run what PostgreSQL's image would run on an empty volume, on this machine's own."""
+    assert postgres.ask("create database mlflow").returncode == 0
+    place = cluster.folder / "databases"
+    place.mkdir()
+    for name, text in cluster.config("thorax-platform", "postgres-databases").items():
+        (place / name).write_text(text.replace("/docker-entrypoint-initdb.d", str(place)))
+    login = cluster.secrets["thorax-platform", "thorax-postgres"]
+    own = {"POSTGRES_USER": "thorax", "AUDIT_PASSWORD": login["audit_password"], "PGPASSWORD": login["password"]}
+    own |= {"PGHOST": "127.0.0.1", "PGPORT": str(postgres.port), "PATH": os.environ["PATH"]}
+    subprocess.run(["bash", "-e", str(place / "databases.sh")], env=own, check=True, capture_output=True)
 
 
 @pytest.fixture(scope="module")
@@ -161,6 +188,7 @@ def told(cluster: Cluster, approved: str) -> Iterator[dict[str, str]]:
             "current-context": "x",
         }
         claim = cluster.folder / "claims" / "thorax-home"
+        claim.mkdir(parents=True, exist_ok=True)
         (claim / "kubeconfig").write_text(yaml.safe_dump(config))
         pod = cluster.begin("Deployment", "release-controller")
         pod.start("controller")
@@ -247,10 +275,12 @@ def test_the_record_verifies_and_its_backup_comes_to_its_bucket(cluster: Cluster
     job = cluster.begin("CronJob", "audit-verify")
     done = job.run(job.box("verify"))
     assert done.returncode == 0, done.stdout + done.stderr
+    heads = list((cluster.folder / "bucket" / "data" / "thorax-audit" / "heads").rglob("0*"))
+    assert f"{len(heads) - 1} events hold" in done.stdout + done.stderr
     backup = cluster.begin("CronJob", "audit-backup")
     sent = backup.run(backup.box("send"))
     assert sent.returncode == 0, sent.stderr
-    (kept,) = (cluster.folder / "bucket" / "data" / "thorax-audit").iterdir()
+    (kept,) = (cluster.folder / "bucket" / "data" / "thorax-audit" / "backup").iterdir()
     text = kept.read_text()
     assert all(action in text for action in ("gate.evaluated", "model.approved", "release.started"))
 

