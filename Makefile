@@ -12,6 +12,10 @@ DATA ?=
 # of the tests: each takes half a gigabyte
 WORKERS ?= $(shell cores=$$(nproc); echo $$((cores < 8 ? cores : 8)))
 
+# begun first, so that they do not end alone
+LONGEST := $(patsubst %,tests/e2e/test_%.py,training_pipeline search_pipelines kinds_of_recipes distributed)
+BESIDE := $(LONGEST) $(filter-out $(LONGEST),$(wildcard tests/e2e/test_*.py))
+
 BENCHMARKS := $(patsubst benchmarks/bench_%.py,bench-%,$(wildcard benchmarks/bench_*.py))
 
 .PHONY: help setup demo test check check-infra e2e images containers fuzz readme bench up down goldens lock $(BENCHMARKS)
@@ -32,7 +36,7 @@ check: setup ## lint, format, types, import direction
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports --no-cache
 
 e2e: setup ## the tests that start real servers and kill them
-	@$(BIN)/pytest -m "e2e and beside" --numprocesses 2 --dist loadfile tests/e2e $(ARGS) || [ $$? = 5 ]
+	@$(BIN)/pytest -m "e2e and beside" --numprocesses 2 --dist loadfile --no-loadscope-reorder $(BESIDE) $(ARGS) || [ $$? = 5 ]
 	@$(BIN)/pytest -m "e2e and not beside" tests/e2e $(ARGS) || [ $$? = 5 ]
 
 images: ## build the container images; TAG, REGISTRY and BASE_IMAGE name them

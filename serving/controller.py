@@ -4,6 +4,7 @@ With `--deployment NAMESPACE/NAME` the pods of that Kubernetes Deployment follow
 """
 
 import argparse
+import contextlib
 import json
 import logging
 import signal
@@ -125,21 +126,26 @@ def main() -> int:
     logger.info("controller.started")
     settings = Settings()
     threading.Thread(target=keep_notifying, args=(settings, stop), name="notifications", daemon=True).start()
-    Controller(settings, stop, _look_of(deployment)).run()
+    look, leave = _look_of(deployment)
+    Controller(settings, stop, look).run()
+    with contextlib.suppress(ThoraxError):  # what is not let go runs out by itself
+        leave()
     logger.info("controller.stopped")
     return 0
 
 
-def _look_of(deployment: str) -> Callable[[Settings], ReleaseResult]:
-    """Return one reconciliation, of the TorchServe here or of a cluster's pods."""
+def _look_of(deployment: str) -> tuple[Callable[[Settings], ReleaseResult], Callable[[], None]]:
+    """Return one reconciliation, of the TorchServe here or of a cluster's pods, and what is done after the last."""
     if not deployment:
-        return reconcile
-    from serving.release.deployment import DeploymentTarget
+        return reconcile, lambda: None
+    from serving.release.deployment import DeploymentTarget, connect
+    from serving.release.lease import Lease
     from serving.release.on_cluster import reconcile_on_cluster
 
     namespace, _, name = deployment.rpartition("/")
     target = DeploymentTarget(namespace or "default", name)
-    return lambda settings: reconcile_on_cluster(settings, target)
+    lease = Lease(namespace or "default", f"{name}-release", api=connect().CoordinationV1Api())
+    return lambda settings: reconcile_on_cluster(settings, target, lease), lease.release
 
 
 if __name__ == "__main__":

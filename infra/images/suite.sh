@@ -11,7 +11,7 @@ stand=$PWD/build/stand
 
 if [ "$half" != play ]; then
   export LEAVE_OUT='^(torch|torchvision|triton|nvidia-.*|cuda-.*)$' COMPILE=${COMPILE:-0}
-  echo ${IMAGES:-monitor serving registry controller} | xargs -n 1 -P 2 infra/images/build.sh 2>"$stand/build.log" \
+  echo ${IMAGES:-trainer monitor serving registry controller} | xargs -n 1 -P 2 infra/images/build.sh 2>"$stand/build.log" \
     || { tail -n 30 "$stand/build.log"; exit 1; }
 fi
 [ "$half" != build ] || exit 0

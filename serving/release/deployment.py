@@ -38,7 +38,7 @@ class DeploymentTarget:
     def __init__(self, namespace: str, name: str, *, container: str = "fetch", api: Any = None) -> None:
         """Name the Deployment and its first container; `api` is an `AppsV1Api`, of the cluster around where absent."""
         self._namespace, self._name, self._container = namespace, name, container
-        self._api = api or _connect()
+        self._api = api or connect().AppsV1Api()
 
     def read(self) -> Standing:
         """Return where it stands.
@@ -120,8 +120,8 @@ class _ChangedError(Exception):
     """Somebody else wrote the object since it was read."""
 
 
-def _connect() -> Any:
-    """Return the API of the cluster that this pod runs in, else the one that kubectl would ask.
+def connect() -> Any:
+    """Return the client, set to the cluster that this pod runs in, else to the one that kubectl would ask.
 
     Raises:
         ServiceError: there is none.
@@ -136,4 +136,4 @@ def _connect() -> Any:
             config.load_kube_config()
     except (ConfigException, OSError) as error:
         raise ServiceError("no cluster: neither a service account in this pod nor a kubeconfig") from error
-    return client.AppsV1Api()
+    return client

@@ -19,6 +19,7 @@ from imaging.settings import Settings
 from serving.parties import Versions
 from serving.release.deployment import DeploymentTarget, Standing
 from serving.release.eligibility import check_may_serve
+from serving.release.lease import Lease
 from serving.release.record import ReleaseRecord
 from serving.release.state import Pending
 from serving.release.surroundings import Outcome, ReleaseResult
@@ -26,12 +27,14 @@ from serving.release.surroundings import Outcome, ReleaseResult
 SERVING, BACK = "serving", "-back"
 
 
-def reconcile_on_cluster(settings: Settings, target: DeploymentTarget) -> ReleaseResult:
-    """Bring the Deployment to the champion once; safe to call at any time.
+def reconcile_on_cluster(settings: Settings, target: DeploymentTarget, lease: Lease | None = None) -> ReleaseResult:
+    """Bring the Deployment to the champion once; safe to call at any time. Without the lease nothing is looked at.
 
     Raises:
         ThoraxError, AuditError: as `serving.release.reconciling.reconcile`.
     """
+    if lease is not None and not lease.hold():
+        return ReleaseResult(outcome="unchanged", serving=None, reason=f"another controller acts: {lease.holder}")
     release = ClusterRelease(
         champion=partial(champion_version, settings),
         registry=Registry.from_settings(settings),

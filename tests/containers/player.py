@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from imaging.settings import Settings
 from thorax.cluster.manifests import containers
 
 NETWORK = "thorax-test"
@@ -39,6 +40,14 @@ class Cluster:
     """More environment by container."""
     mounts: tuple[str, ...] = ()
     """More volumes for each container, as `podman run -v` takes them."""
+
+    registry: str = ""
+    """Where this machine reaches the registry."""
+
+    def settings(self, role: str) -> Settings:
+        """Return how a user of the registry signs in."""
+        password = self.secrets["thorax-platform", "thorax-registry"][role]
+        return Settings(mlflow_uri=self.registry, mlflow_username=role, mlflow_password=password)
 
     def template(self, kind: str, name: str) -> tuple[str, dict[str, Any]]:
         """Return namespace and pod spec of a workload."""

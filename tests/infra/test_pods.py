@@ -51,12 +51,13 @@ def test_only_the_release_controller_has_a_token_of_the_clusters_api(found: list
 def test_the_trainer_cannot_touch_deployments_and_the_controller_can_touch_one(found: list[dict]) -> None:
     roles = {one["metadata"]["name"]: one["rules"] for one in of(found, "Role")}
     assert not any("deployments" in rule["resources"] or "*" in rule["resources"] for rule in roles["trainer"])
-    (rule,) = roles["release-controller"]
+    rule, *leases = roles["release-controller"]
     assert (rule["resources"], rule["resourceNames"], rule["verbs"]) == (
         ["deployments"],
         ["chest-xray"],
         ["get", "patch"],
     )
+    assert {word for one in leases for word in one["resources"]} == {"leases"}
     assert not any("secrets" in rule["resources"] for rules in roles.values() for rule in rules)
 
 

@@ -1,10 +1,11 @@
-"""A small stand-in of the Kubernetes API: one Deployment, patched as a strategic merge would, rolled out when told."""
+"""A small stand-in of the Kubernetes API: one Deployment, patched as a strategic merge would, and leases."""
 
 import json
 from copy import deepcopy
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+LEASES = "/apis/coordination.k8s.io/v1/namespaces/thorax-serving/leases"
 PATH = "/apis/apps/v1/namespaces/thorax-serving/deployments/chest-xray"
 
 
@@ -28,6 +29,7 @@ class DeploymentApi(ThreadingHTTPServer):
     def __init__(self, address: str = "127.0.0.1") -> None:
         super().__init__((address, 0), _Handler)
         self.deployment, self.patches, self.status = fresh(), 0, 200
+        self.leases: dict[str, dict[str, Any]] = {}
         self.answering = [""]
         """The versions whose pods answered, one after the other; a gap would be an empty name after the first."""
 
@@ -84,16 +86,40 @@ class _Handler(BaseHTTPRequestHandler):
     server: DeploymentApi
 
     def do_GET(self) -> None:
+        if self.path.startswith(LEASES):
+            found = self.server.leases.get(self.path.rpartition("/")[2])
+            self._answer(self.server.status if found else 404, found)
+            return
         self._answer(self.server.status if self.path == PATH else 404)
+
+    def do_POST(self) -> None:
+        lease = self._sent()
+        known = lease["metadata"]["name"] in self.server.leases
+        self._answer(409 if known else 201, None if known else self._kept(lease, 1))
+
+    def do_PUT(self) -> None:
+        lease = self._sent()
+        version = self.server.leases[lease["metadata"]["name"]]["metadata"]["resourceVersion"]
+        fits = lease["metadata"]["resourceVersion"] == version
+        self._answer(200 if fits else 409, self._kept(lease, int(version) + 1) if fits else None)
+
+    def _sent(self) -> dict[str, Any]:
+        return dict(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+
+    def _kept(self, lease: dict[str, Any], version: int) -> dict[str, Any]:
+        lease = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", **lease}
+        lease["metadata"]["resourceVersion"] = str(version)
+        self.server.leases[lease["metadata"]["name"]] = lease
+        return lease
 
     def do_PATCH(self) -> None:
         assert self.headers["Content-Type"] == "application/strategic-merge-patch+json"
-        change = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        change = self._sent()
         self._answer(200 if self.server.patch(change) else 409)
 
-    def _answer(self, status: int) -> None:
-        found: dict[str, Any] = deepcopy(self.server.deployment) if status == 200 else {"kind": "Status"}
-        body = json.dumps(found).encode()
+    def _answer(self, status: int, found: dict[str, Any] | None = None) -> None:
+        shown = (found or deepcopy(self.server.deployment)) if status < 300 else {"kind": "Status"}
+        body = json.dumps(shown).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
