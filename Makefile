@@ -30,7 +30,7 @@ demo: setup ## the whole loop on one machine; DATA=folder for real images
 	@$(BIN)/thorax demo $(if $(DATA),--data $(DATA))
 
 test: setup ## the tests that need no server, under ten minutes on two cores
-	@$(BIN)/pytest -m "not e2e and not containers" --numprocesses $(WORKERS) --dist loadfile $(ARGS)
+	@$(BIN)/pytest -m "not e2e and not containers and not cluster" --numprocesses $(WORKERS) --dist loadfile $(ARGS)
 
 check: setup ## lint, format, types, import direction
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports --no-cache

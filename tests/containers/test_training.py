@@ -4,7 +4,7 @@ import pytest
 
 from imaging.registry.session import signed_in
 from tests.containers.player import Cluster
-from tests.containers.training import TRAINER, Containers, Trained
+from tests.containers.training import Containers, Trained
 
 pytestmark = [pytest.mark.containers, pytest.mark.timeout(1500)]
 
