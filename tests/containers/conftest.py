@@ -174,7 +174,6 @@ def containers(cluster: Cluster, mlflow: Pod, source: str, engine: str) -> Conta
         "source": source,
         "labels": "labels.csv",
         "recipe": "smallcnn_phantom",
-        "size": 112,
         "keep_split": True,
         "image": TRAINER,
     }

@@ -8,11 +8,11 @@ import pytest
 from tests.containers.player import podman
 
 pytestmark = [pytest.mark.containers, pytest.mark.timeout(600)]
-IMAGES = ("torchserve", "registry", "controller", "monitor")
-LARGEST_MIB = {"torchserve": 1300, "registry": 1100, "controller": 500, "monitor": 1500}
+IMAGES = ("torchserve", "registry", "controller", "monitor", "thorax-python")
+LARGEST_MIB = {"torchserve": 1300, "registry": 1100, "controller": 500, "monitor": 1500, "thorax-python": 2100}
 """Of an image without torch."""
 LACKS = {"controller": {"torch", "pandas", "mlflow"}, "registry": {"torch", "torchserve"}, "monitor": {"torch", "kfp"}}
-LACKS |= {"torchserve": {"kfp", "evidently", "pandas", "optuna"}}
+LACKS |= {"torchserve": {"kfp", "evidently", "pandas", "optuna"}, "thorax-python": {"torchserve", "psycopg2"}}
 
 
 @pytest.fixture(params=IMAGES)
