@@ -7,7 +7,7 @@ the public key the oldest version counts. Boto3 is imported where it is used.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -85,9 +85,9 @@ class BucketWitness:
         except AuditError as error:
             raise AuditError(f"the event {seq} is kept, but its witness cannot be written: {error}") from error
 
-    def read(self, public: bytes, *, check_all: bool = True) -> Heads:
+    def read(self, keys: Sequence[bytes] | None = None) -> Heads:
         """Return every head that was ever written here."""
-        return collect(((f"object {name}", _head_of(name)) for name in self._names()), public, check_all=check_all)
+        return collect(((f"object {name}", _head_of(name)) for name in self._names()), keys)
 
     @property
     def _heads(self) -> str:

@@ -42,6 +42,7 @@ class Action(StrEnum):
     RETRAIN_REQUESTED = "retrain.requested"
     RETRAIN_REFUSED = "retrain.refused"
     CONFIG_CHANGED = "config.changed"
+    KEY_ROTATED = "key.rotated"
     ACCESS_DENIED = "access.denied"
     STACK_STARTED = "stack.started"
     STACK_STOPPED = "stack.stopped"

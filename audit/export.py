@@ -5,6 +5,7 @@ with the number of records and the last witnessed one. A name that ends in .html
 lines and checks them in the browser. `thorax audit verify --file` checks either.
 """
 
+import contextlib
 import html
 import json
 import os
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from audit.errors import DamagedLogError
-from audit.event import AuditEvent, canonical, utc_text
+from audit.event import Action, AuditEvent, canonical, utc_text
 from audit.heads import FORMAT, Head, Heads
 from audit.keys import fingerprint, public_bytes, signature_holds
 from audit.store import Row
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
 
 HOW = (
     "each record: hash = SHA-256 of text (UTF-8); previous_hash in text = hash of the record before, for the first "
-    f"SHA-256 of '{FORMAT}:' + public_key; signature = Ed25519 over "
+    f"SHA-256 of '{FORMAT}:' + public_key; signature = Ed25519, by public_key or, after a record "
+    "key.rotated, by the key that it names, over "
     '{"format":"' + FORMAT + '","hash":"<hash>","seq":<seq>}; end: signature = Ed25519 over the canonical JSON of end; '
     "compare public_key with the one in the witness folder"
 )
@@ -48,7 +50,7 @@ class ExportVerification:
 
 def write_export(path: Path, rows: Iterable[Row], key: "Ed25519PrivateKey", witness: SecondPlace) -> None:
     """Write `rows` whole or not at all."""
-    public = public_bytes(key)
+    public = witness.public_key() or public_bytes(key)
     lines = [canonical({"format": FORMAT, "exported_at": utc_text(), "public_key": public.hex(), "how": HOW})]
     last: Row | None = None
     for last in rows:
@@ -57,7 +59,7 @@ def write_export(path: Path, rows: Iterable[Row], key: "Ed25519PrivateKey", witn
         except ValueError:
             text = last.details
         lines.append(json.dumps({"text": text, "hash": last.hash, "signature": last.signature}))
-    heads = witness.read(public)
+    heads = witness.read()
     witnessed = heads.get(heads.last)
     end = {
         "records": len(lines) - 1,
@@ -83,7 +85,7 @@ def verify_export(path: Path, *, public: bytes | None = None) -> ExportVerificat
     if public is not None and carried != public:
         wrong = Verification(ok=False, checked=0, problem="the export is signed with another key than this log's")
         return ExportVerification(result=wrong, key=fingerprint(carried))
-    end = _signed_end(lines[-1], carried)
+    end = _signed_end(lines[-1], _last_key(lines, carried))
     heads = Heads()
     if end is not None and end["records"]:
         told = {end["records"]: end["head"], end["witnessed"]["seq"]: end["witnessed"]["hash"]}
@@ -106,6 +108,17 @@ def _lines(path: Path) -> list[str]:
     if OPENING in text:
         text = text.split(OPENING, 1)[1].split("</script>", 1)[0]
     return [line for line in text.splitlines() if line]
+
+
+def _last_key(lines: list[str], public: bytes) -> bytes:
+    """Return whose signature the end carries: the last key that a record hands over to, which the walk then proves."""
+    for line in reversed(lines):
+        if Action.KEY_ROTATED.value in line:
+            with contextlib.suppress(ValueError, KeyError, TypeError):
+                event = json.loads(json.loads(line)["text"])
+                if event["action"] == Action.KEY_ROTATED:
+                    return bytes.fromhex(event["details"]["public_key"])
+    return public
 
 
 def _signed_end(line: str, public: bytes) -> dict[str, Any] | None:

@@ -3,7 +3,7 @@
 import json
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from audit.event import canonical
@@ -89,6 +89,10 @@ class Heads:
         return Head(self._seqs[place], record_hash.hex(), signature.hex())
 
 
+def _is_signed(head: Head, keys: Sequence[bytes]) -> bool:
+    return any(signature_holds(key, head.signature, head_text(head.seq, head.hash)) for key in keys)
+
+
 def head_of(line: str) -> Head | None:
     """Read a head from its JSON; None where the text is none."""
     try:
@@ -98,13 +102,11 @@ def head_of(line: str) -> Head | None:
         return None
 
 
-def collect(lines: Iterable[tuple[str, Head | None]], public: bytes, *, check_all: bool) -> Heads:
-    """Gather heads, each with the name of its place; with `check_all` those that the key did not sign are left out."""
+def collect(lines: Iterable[tuple[str, Head | None]], keys: Sequence[bytes] | None) -> Heads:
+    """Gather heads, each with the name of its place; where `keys` are given, those that none signed are left out."""
     heads = Heads()
     for place, head in lines:
-        fits = head is not None and (
-            not check_all or signature_holds(public, head.signature, head_text(head.seq, head.hash))
-        )
+        fits = head is not None and (keys is None or _is_signed(head, keys))
         if head is None or not fits or not heads.add(head):
             heads.problem = heads.problem or f"{place} of the witness is not a head signed by this log"
     heads.arrange()

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 KEY_NAME = "signing.key"
+NEXT_KEY_NAME = "signing.key.next"
+"""The key that will follow, from its making until the record names it and it is put in the other's place."""
 KEY_BYTES = 32
 
 
@@ -53,11 +55,43 @@ def load_or_create_key(folder: Path, witness: PublicKeyKeeper, *, is_new: bool) 
         known = witness.public_key()
     if known is None:
         raise DamagedLogError(f"the log has records, but there is no public key in {witness.place}")
-    if known != public:
+    if known != public and is_new:  # of a log with records, its first and its last one say whose it is
         raise ForeignWitnessError(
             f"{witness.place} witnesses a log with another key: name this log's own place in THORAX_AUDIT_WITNESS"
         )
     return key
+
+
+def successor(folder: Path) -> bytes:
+    """Make the key that will follow and return its public half; one that a killed rotation left is taken up."""
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    path = folder / NEXT_KEY_NAME
+    create_once(path, Ed25519PrivateKey.generate().private_bytes_raw(), mode=0o600)
+    return public_of(path)
+
+
+def public_of(path: Path) -> bytes:
+    """Return the public half of the private key in a file.
+
+    Raises:
+        DamagedLogError: there is no key.
+    """
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    try:
+        return public_bytes(Ed25519PrivateKey.from_private_bytes(_read(path)))
+    except OSError as error:
+        raise DamagedLogError(f"no key in {path.name}: {error.strerror}") from error
+
+
+def take_over(folder: Path, public: bytes) -> None:
+    """Put the following key in the old one's place, if it is the one that the record names."""
+    path = folder / NEXT_KEY_NAME
+    if path.exists() and public_of(path) == public:
+        with contextlib.suppress(FileNotFoundError):  # another process was first
+            path.replace(folder / KEY_NAME)
+            _sync(folder)
 
 
 def public_bytes(key: "Ed25519PrivateKey") -> bytes:
@@ -131,3 +165,11 @@ def create_once(path: Path, data: bytes, *, mode: int) -> None:
             return
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,18 +1,23 @@
 """`AuditLog`: append, read, verify, export; and `record`, which appends to the default log."""
 
+import contextlib
 import os
 from collections.abc import Mapping
 from datetime import datetime
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from audit.errors import AuditError, DamagedLogError
-from audit.event import AuditEvent, canonical, checked_action, checked_details, sha256_hex, utc_text
+from audit.errors import AuditError, DamagedLogError, ForeignWitnessError
+from audit.event import Action, AuditEvent, canonical, checked_action, checked_details, sha256_hex, utc_text
 from audit.heads import head_text
-from audit.keys import kept, load_or_create_key, public_bytes
+from audit.keys import fingerprint, kept, load_or_create_key, public_bytes, public_of, successor, take_over
 from audit.store import EventStore, Row, Store, private_folder
-from audit.verification import SOME, Verification, event_of, verify_rows
+from audit.verification import SOME, Verification, event_of, is_signed_by, key_after, verify_rows
 from audit.witness import SecondPlace, genesis_hash, second_place
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 DATABASE_NAME = "audit.db"
 CLOCK = "clock_went_back_s"
@@ -60,29 +65,52 @@ class AuditLog:
             private_folder(self.path)
         is_new = self._store.is_new()
         key = load_or_create_key(self.path, self.witness, is_new=is_new)
-        public = public_bytes(key)
+        self._check_first(key, is_new=is_new)
         self.witness.begin(key, is_new=is_new)
-
-        def build(last: Row | None) -> Row:
-            now = utc_text()
-            told = plain | went_back(now, last.time) if last else plain
-            event = AuditEvent(
-                seq=last.seq + 1 if last else 1,
-                time=now,
-                actor=actor,
-                action=action,
-                subject=subject,
-                details=told,
-                previous_hash=last.hash if last else genesis_hash(public),
-            )
-            digest = sha256_hex(event.text)
-            signature = key.sign(head_text(event.seq, digest).encode()).hex()
-            values = (event.seq, event.time, actor, action, subject, canonical(told), event.previous_hash)
-            return Row(*values, digest, signature)
-
-        row = self._store.append(build)
+        build = partial(_build, action=action, actor=actor, subject=subject, details=plain)
+        try:
+            row = self._store.append(partial(build, key))
+        except _OtherKeyError as error:  # it was rotated meanwhile, maybe by a process that was killed before it ended
+            take_over(self.path, error.successor)
+            key = load_or_create_key(self.path, self.witness, is_new=False)
+            try:
+                row = self._store.append(partial(build, key))
+            except _OtherKeyError:
+                raise ForeignWitnessError(
+                    f"the key in {self.path} is not the one that signed the log's last record: put that key back"
+                ) from None
         self.witness.add(row.seq, row.hash, row.signature)
         return event_of(row)
+
+    def rotate_key(self, *, actor: str, following: Path | None = None) -> AuditEvent:
+        """Hand over to another key: the old one signs which; from the next event on the other one signs.
+
+        Args:
+            actor: Who does it.
+            following: A file with the other key, where the folder is a mounted secret: whoever manages that puts it
+                there next. Else one is made, and takes the old one's place.
+
+        Raises:
+            AuditError: as `append`; the old key then goes on.
+        """
+        public = public_of(following) if following else successor(self.path)
+        told = {"public_key": public.hex(), "fingerprint": fingerprint(public)}
+        event = self.append(Action.KEY_ROTATED, actor=actor, subject="audit key", details=told)
+        if following is None:
+            take_over(self.path, public)
+        return event
+
+    def _check_first(self, key: "Ed25519PrivateKey", *, is_new: bool) -> None:
+        """A log whose key was rotated still begins with the one that its witness knows."""
+        known = self.witness.public_key()
+        if is_new or known is None or known == public_bytes(key):
+            return
+        first = next(self._store.rows("WHERE seq = 1"), None)
+        if first is None or first.previous_hash != genesis_hash(known):
+            raise ForeignWitnessError(
+                f"{self.witness.place} witnesses a log with another key: name this log's own place in "
+                "THORAX_AUDIT_WITNESS"
+            )
 
     def events(
         self,
@@ -120,7 +148,7 @@ class AuditLog:
             return Verification(ok=False, checked=0, problem=str(error))
 
     def _verify(self, public: bytes, *, every: int) -> Verification:
-        heads = self.witness.read(public, check_all=every == 1)
+        heads = self.witness.read(self._keys(public) if every == 1 else None)
         found = verify_rows(self._store.rows("ORDER BY seq"), public, heads, every=every)
         missing = self._store.missing_triggers()
         if found.ok and heads.problem:
@@ -130,11 +158,23 @@ class AuditLog:
             return Verification(ok=False, checked=found.checked, problem=problem)
         return found
 
+    def _keys(self, public: bytes) -> list[bytes]:
+        """Return the first key and those that the record hands over to; the chain says whether it truly does."""
+        keys = [public]
+        for row in self._store.rows("WHERE action = ? ORDER BY seq", (Action.KEY_ROTATED.value,)):
+            with contextlib.suppress(DamagedLogError):  # the walk names it
+                keys.append(key_after(row, public))
+        return keys
+
     def export(self, path: Path) -> Path:
         """Write a self-verifying copy to `path` (a page where it ends in .html, else JSON lines) and return it."""
         from audit.export import write_export
 
         key = load_or_create_key(self.path, self.witness, is_new=False)
+        last = next(self._store.rows("ORDER BY seq DESC LIMIT 1"), None)
+        if last is not None and not is_signed_by(last, public_bytes(key)):
+            take_over(self.path, key_after(last, b""))
+            key = load_or_create_key(self.path, self.witness, is_new=False)
         write_export(path, self._store.rows("ORDER BY seq"), key, self.witness)
         return path
 
@@ -145,6 +185,37 @@ def _store(path: Path, address: str) -> Store:
     from audit.postgres import PostgresStore
 
     return PostgresStore(address)
+
+
+class _OtherKeyError(Exception):
+    """The last record is not of our key; it may hand over to `successor`."""
+
+    def __init__(self, successor: bytes) -> None:
+        self.successor = successor
+
+
+def _build(
+    key: "Ed25519PrivateKey", last: Row | None, *, action: str, actor: str, subject: str, details: dict[str, Any]
+) -> Row:
+    """Return the record that follows the last one."""
+    public = public_bytes(key)
+    if last is not None and not is_signed_by(last, public):
+        raise _OtherKeyError(key_after(last, b""))
+    now = utc_text()
+    told = details | went_back(now, last.time) if last else details
+    event = AuditEvent(
+        seq=last.seq + 1 if last else 1,
+        time=now,
+        actor=actor,
+        action=action,
+        subject=subject,
+        details=told,
+        previous_hash=last.hash if last else genesis_hash(public),
+    )
+    digest = sha256_hex(event.text)
+    signature = key.sign(head_text(event.seq, digest).encode()).hex()
+    values = (event.seq, event.time, event.actor, event.action, event.subject, canonical(told), event.previous_hash)
+    return Row(*values, digest, signature)
 
 
 def went_back(now: str, before: str) -> dict[str, float]:

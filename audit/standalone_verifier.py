@@ -10,16 +10,15 @@ import sys
 from pathlib import Path
 
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey as PublicKey
 
 FORMAT = "thorax-audit-1"
-OPENING = '<script type="application/x-ndjson" id="log">\n'
 
 
 def problem(path: str, public: str) -> str:
     """Return what is wrong with the export at `path`; nothing where it holds."""
-    key, previous = Ed25519PublicKey.from_public_bytes(bytes.fromhex(public)), sha256(f"{FORMAT}:{public}")
-    before, _, page = Path(path).read_text(encoding="utf-8").partition(OPENING)
+    key, previous = public, sha256(f"{FORMAT}:{public}")
+    before, _, page = Path(path).read_text("utf-8").partition('<script type="application/x-ndjson" id="log">\n')
     lines = (page.partition("</script>")[0] or before).split("\n")
     head, *records, last = [json.loads(line) for line in lines if line]
     if head.get("public_key") != public:
@@ -32,6 +31,7 @@ def problem(path: str, public: str) -> str:
         if sha256(record["text"]) != record["hash"] or not holds(key, record["signature"], signed):
             return f"record {seq} was changed"
         previous = record["hash"]
+        key = event["details"]["public_key"] if event["action"] == "key.rotated" else key
     end, seen = last.get("end"), [{"hash": ""}, *records]
     if end is None or not holds(key, last["signature"], canonical(end)):
         return f"there is no signed end: what came after record {len(records)} is cut"
@@ -49,9 +49,9 @@ def sha256(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def holds(key: Ed25519PublicKey, signature: str, text: str) -> bool:
+def holds(key: str, signature: str, text: str) -> bool:
     try:
-        return key.verify(bytes.fromhex(signature), text.encode()) is None
+        return PublicKey.from_public_bytes(bytes.fromhex(key)).verify(bytes.fromhex(signature), text.encode()) is None
     except (InvalidSignature, ValueError):
         return False
 

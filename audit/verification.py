@@ -5,9 +5,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from audit.errors import DamagedLogError
-from audit.event import AuditEvent, canonical, sha256_hex
+from audit.event import Action, AuditEvent, canonical, sha256_hex
 from audit.heads import Head, Heads, head_text
-from audit.keys import signature_holds
+from audit.keys import KEY_BYTES, signature_holds
 from audit.store import Row
 from audit.witness import genesis_hash
 
@@ -34,7 +34,7 @@ def verify_rows(rows: Iterable[Row], public: bytes, heads: Heads, *, every: int 
     end before the last witnessed record each name the record where the chain first fails. Signatures that equal the
     witness's are verified at each `every`-th record and at the last.
     """
-    checked, previous, last = 0, genesis_hash(public), None
+    checked, previous, last, signer = 0, genesis_hash(public), None, public
     try:
         for row in rows:
             expected = checked + 1
@@ -43,15 +43,39 @@ def verify_rows(rows: Iterable[Row], public: bytes, heads: Heads, *, every: int 
             problem = _problem(row, expected, previous) or _contradiction(row, head)
             if problem or (doubted and (problem := _unsigned(row, public))):
                 return Verification(ok=False, checked=checked, first_bad=expected, problem=problem)
-            checked, previous, last = expected, row.hash, row
+            checked, previous, last, signer, public = expected, row.hash, row, public, key_after(row, public)
     except DamagedLogError as error:
         return Verification(ok=False, checked=checked, first_bad=checked + 1, problem=str(error))
-    if last is not None and (problem := _unsigned(last, public)):
+    if last is not None and (problem := _unsigned(last, signer)):
         return Verification(ok=False, checked=checked - 1, first_bad=checked, problem=problem)
     if heads.last > checked:
         problem = f"the tail is cut: record {checked + 1} is missing, {heads.last} were witnessed"
         return Verification(ok=False, checked=checked, first_bad=checked + 1, problem=problem)
     return Verification(ok=True, checked=checked)
+
+
+def key_after(row: Row, public: bytes) -> bytes:
+    """Return whose signature the record after `row` carries: the key of before, unless `row` hands over to another.
+
+    Raises:
+        DamagedLogError: it hands over and names no key.
+    """
+    if row.action != Action.KEY_ROTATED:
+        return public
+    try:
+        following = bytes.fromhex(json.loads(row.details)["public_key"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise DamagedLogError(f"record {row.seq} hands over to a key that it does not name") from error
+    if len(following) != KEY_BYTES:
+        raise DamagedLogError(f"record {row.seq} hands over to a key that it does not name")
+    return following
+
+
+def is_signed_by(row: Row, public: bytes) -> bool:
+    """Tell whether the key with the half `public` may write the record after `row`."""
+    if row.action == Action.KEY_ROTATED:
+        return key_after(row, public) == public
+    return signature_holds(public, row.signature, head_text(row.seq, row.hash))
 
 
 def event_of(row: Row) -> AuditEvent:

@@ -8,7 +8,7 @@ on storage that its writers cannot rewrite.
 
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -48,8 +48,8 @@ class SecondPlace(Protocol):
     def add(self, seq: int, record_hash: str, signature: str) -> None:
         """Append one head, durably."""
 
-    def read(self, public: bytes, *, check_all: bool = True) -> Heads:
-        """Return every head; with `check_all` each one's signature is checked, and what is not signed left out."""
+    def read(self, keys: Sequence[bytes] | None = None) -> Heads:
+        """Return every head; where `keys` are given, each one's signature is checked, and what none signed left out."""
 
 
 def second_place(named: str | Path, keys: Path) -> SecondPlace:
@@ -124,13 +124,13 @@ class Witness:
         except OSError as error:
             raise AuditError(f"the event {seq} is kept, but its witness cannot be written: {error.strerror}") from error
 
-    def read(self, public: bytes, *, check_all: bool = True) -> Heads:
+    def read(self, keys: Sequence[bytes] | None = None) -> Heads:
         """Return every head; a line torn by a kill (no closing brace) is passed over."""
         if not self.heads_path.exists():
             heads = Heads()
             heads.problem = f"the witness {HEADS_NAME} is missing"
             return heads
-        return collect(self._lines(), public, check_all=check_all)
+        return collect(self._lines(), keys)
 
     def _lines(self) -> Iterator[tuple[str, Head | None]]:
         with self.heads_path.open(errors="replace") as file:

@@ -264,6 +264,20 @@ def test_a_mounted_secret_is_all_that_a_log_needs(
     assert AuditLog(secret).verify() == Verification(ok=True, checked=2)
 
 
+def test_a_key_is_rotated_for_every_pod_by_its_secret(log: AuditLog, tmp_path: Path) -> None:
+    fill(log, 2)
+    following = tmp_path / "new.key"
+    following.write_text(secrets.token_hex(32) + "\n")
+    log.rotate_key(actor="administrator", following=following)
+    with pytest.raises(AuditError, match="put that key back"):
+        fill(log, 1)
+    mounted = tmp_path / "mounted"
+    mounted.mkdir()
+    (mounted / "signing.key").write_text(following.read_text())
+    fill(AuditLog(mounted), 1)
+    assert log.verify(every_signature=True) == log.verify() == Verification(ok=True, checked=4)
+
+
 def test_the_schema_can_be_given_again(log: AuditLog, ask: Ask) -> None:
     fill(log, 1)
     assert ask(schema(("writer",))).returncode == 0

@@ -20,11 +20,18 @@ def test_the_page_checks_itself_in_a_browser(tmp_path: Path, monkeypatch: pytest
     monkeypatch.delenv("THORAX_AUDIT_WITNESS", raising=False)
     log = AuditLog(tmp_path / "audit")
     fill(log, 6)
+    log.rotate_key(actor="administrator")
+    fill(log, 2)
     good = log.export(tmp_path / "good.html")
     bad = tmp_path / "bad.html"
     bad.write_text(good.read_text().replace("run/3", "run/4"))
-    assert 'class="holds"' in rendered(good, tmp_path)
+    late = tmp_path / "late.html"
+    late.write_text(good.read_text().replace("run/1", "run/2"))
+    shown = rendered(good, tmp_path)
+    assert 'class="holds"' in shown
+    assert "9 records, hashes and links" in shown
     assert "record 4 does not hold" in rendered(bad, tmp_path)
+    assert "does not hold" in rendered(late, tmp_path)
 
 
 def rendered(page: Path, profile: Path) -> str:

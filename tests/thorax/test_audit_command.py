@@ -59,3 +59,20 @@ def test_an_export_is_written_and_checked_by_the_same_command(record_of_four: Pa
     assert RUNNER.invoke(app, ["verify", "--file", str(path)]).exit_code == 0
     path.write_text(path.read_text().replace("run.started", "run.finished", 1))
     assert RUNNER.invoke(app, ["verify", "--file", str(path)]).exit_code == 1
+
+
+def test_the_key_is_rotated_and_the_record_goes_on(record_of_four: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("THORAX_ACTOR", "security-officer")
+    told = json.loads(RUNNER.invoke(app, ["rotate-key", "--json"]).stdout)
+    assert told["seq"] == 5
+    record("run.finished", subject="after")
+    (event,) = json.loads(RUNNER.invoke(app, ["show", "--action", "key.rotated", "--json"]).stdout)
+    assert (event["actor"], event["details"]["fingerprint"]) == ("security-officer", told["key"])
+    assert "6 events hold" in RUNNER.invoke(app, ["verify", "--every-signature"]).stdout
+
+
+def test_the_schema_for_postgresql_is_printed_with_its_writers(home: Path) -> None:
+    result = RUNNER.invoke(app, ["schema", "--writer", "thorax_audit"])
+    assert result.exit_code == 0
+    assert "GRANT SELECT, INSERT ON events TO thorax_audit;" in result.stdout
+    assert RUNNER.invoke(app, ["schema", "--writer", "x; drop"]).exit_code != 0

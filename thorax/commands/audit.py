@@ -151,6 +151,23 @@ def check_proof(file: Annotated[Path, typer.Argument(help="What `prove` wrote.")
     emit(told, as_json=as_json, text=f"it holds: in the record since {event.time[:19]}, event {event.seq}")
 
 
+@app.command("rotate-key")
+def rotate_key(
+    key: Annotated[
+        Path | None, typer.Option(help="File with the other key (64 hexadecimal digits), for a mounted secret.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Let another key sign the record from now on; the old one signs which, and then writes nothing more."""
+    import os
+
+    event = _log().rotate_key(actor=os.environ.get("THORAX_ACTOR") or "administrator", following=key)
+    told = {"seq": event.seq, "key": str(event.details["fingerprint"])}
+    emit(told, as_json=as_json, text=f"event {event.seq}: the record's next events are signed by {told['key']}")
+    if key is not None:
+        say("put that key into the secret now: until then nothing can be recorded")
+
+
 @app.command()
 def schema(
     writer: Annotated[
