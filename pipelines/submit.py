@@ -15,13 +15,14 @@ from imaging.errors import ServiceError
 from pipelines import fingerprints
 from pipelines.compilation import check_arguments, compile_function, find_pipeline, parameters
 from pipelines.gpus import choose
+from pipelines.schedule import cron_of, keep_for
 
 EXPERIMENT = "thorax"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SubmittedRun:
-    """A run that the server accepted."""
+    """A run that the server accepted, or with `every` one that it will begin again and again."""
 
     run_id: str
     url: str
@@ -37,6 +38,8 @@ def submit(
     service_account: str = "",
     gpu: str = "",
     gpus: int = 1,
+    every: str = "",
+    keep_days: int = 0,
     timeout_s: float = 30.0,
 ) -> SubmittedRun:
     """Submit the named pipeline to the KFP API at `host`.
@@ -50,6 +53,9 @@ def submit(
         service_account: That the steps run as.
         gpu: A profile of `pipelines.gpus`; any GPU where empty.
         gpus: How many, for each step that takes one.
+        every: When it runs again, as `minute hour day month weekday` in UTC; once and now where empty. Nothing of an
+            earlier run is reused: its images, its champion and its weights are of another day.
+        keep_days: How long after its end the cluster keeps a run's pods; the server's own rule where 0.
         timeout_s: Of each call.
 
     Raises:
@@ -59,22 +65,56 @@ def submit(
     """
     pipeline = find_pipeline(name)
     check_arguments(pipeline, arguments)
+    cron = cron_of(every) if every else ""
     keys = {name: value for name, value in _keys().items() if name in parameters(pipeline) and not arguments.get(name)}
     _check_reachable(host, token, timeout_s)
     with tempfile.TemporaryDirectory() as scratch, _server_errors(host):
         package = compile_function(pipeline, Path(scratch) / "pipeline.yaml")
         if gpu:
             choose(package, gpu, gpus)
+        if keep_days:
+            keep_for(package, keep_days)
         client = _client(host, token, namespace, timeout_s)
+        given = {**arguments, **keys}
+        if cron:
+            where = {"namespace": namespace or None, "account": service_account or None}
+            job = _begin_again(client, package, given, cron, title=f"{name}, {every}", **where)
+            return SubmittedRun(run_id=job, url=f"{host.rstrip('/')}/#/recurringrun/details/{job}")
         run = client.create_run_from_pipeline_package(
             str(package),
-            arguments={**arguments, **keys},
+            arguments=given,
             run_name=name,
             experiment_name=EXPERIMENT,
             namespace=namespace or None,
             service_account=service_account or None,
         )
     return SubmittedRun(run_id=run.run_id, url=f"{host.rstrip('/')}/#/runs/details/{run.run_id}")
+
+
+def _begin_again(
+    client: Any,
+    package: Path,
+    arguments: dict[str, Any],
+    cron: str,
+    *,
+    title: str,
+    namespace: str | None,
+    account: str | None,
+) -> str:
+    """Let the server run the package at its times, one run at a time and nothing made up for; return the job's id."""
+    experiment = client.create_experiment(EXPERIMENT, namespace=namespace)
+    job = client.create_recurring_run(
+        experiment.experiment_id,
+        title,
+        cron_expression=cron,
+        max_concurrency=1,
+        no_catchup=True,
+        params=arguments,
+        pipeline_package_path=str(package),
+        enable_caching=False,
+        service_account=account,
+    )
+    return str(job.recurring_run_id)
 
 
 def _keys() -> dict[str, str]:

@@ -22,6 +22,7 @@ class KfpApi(ThreadingHTTPServer):
         self.token, self.refuse_runs, self.delay_s = token, refuse_runs, delay_s
         self.experiments: list[dict] = []
         self.runs: list[dict] = []
+        self.recurring: list[dict] = []
         self.shown: list[dict | int] = []
         """What looks at a run are answered, one after the other, the last again and again; a number is a status."""
         self.logs: dict[str, str] = {}
@@ -66,6 +67,10 @@ class _Handler(BaseHTTPRequestHandler):
             run = {**body, "run_id": f"run-{len(self.server.runs) + 1}", "state": "PENDING"}
             self.server.runs.append(run)
             self._answer(200, run)
+        elif path == "/apis/v2beta1/recurringruns":
+            job = {**body, "recurring_run_id": f"job-{len(self.server.recurring) + 1}"}
+            self.server.recurring.append(job)
+            self._answer(200, job)
         else:
             self._answer(404, {"error": f"nothing at {path}"})
 

@@ -76,3 +76,42 @@ def test_a_server_that_is_not_there_is_said_so() -> None:
 def test_arguments_are_checked_before_the_server_is_asked(changes: dict, message: str) -> None:
     with pytest.raises(ConfigurationError, match=message):
         submit("train-classifier", {**ARGUMENTS, **changes}, host="http://127.0.0.1:9")
+
+
+def test_a_recurring_run_is_begun_by_the_server_at_its_times_and_reuses_nothing() -> None:
+    with serve() as api:
+        told = submit("train-classifier", ARGUMENTS, host=api.host, service_account="trainer", every="30 3 * * 1")
+    (job,) = api.recurring
+    assert api.runs == []
+    assert (told.run_id, told.url) == ("job-1", f"{api.host}/#/recurringrun/details/job-1")
+    assert job["trigger"]["cron_schedule"]["cron"] == "0 30 3 * * 1"
+    assert (job["max_concurrency"], job["no_catchup"], job["mode"]) == (1, True, "ENABLE")
+    assert job["service_account"] == "trainer"
+    assert job["runtime_config"]["parameters"].items() >= ARGUMENTS.items()
+    tasks = job["pipeline_spec"]["pipeline_spec"]["root"]["dag"]["tasks"].values()
+    assert not any(task.get("cachingOptions", {}).get("enableCache") for task in tasks)
+
+
+def test_a_submitted_run_says_how_long_its_pods_are_kept() -> None:
+    with serve() as api:
+        submit("train-classifier", ARGUMENTS, host=api.host, keep_days=14)
+    kept = api.runs[0]["pipeline_spec"]["platform_spec"]["platforms"]["kubernetes"]["pipelineConfig"]
+    assert kept == {"resourceTtlOnSuccess": 1_209_600, "resourceTtlOnFailure": 1_209_600}
+
+
+@pytest.mark.parametrize("every", ["30 3 * *", "0 30 3 * * 1", "60 3 * * 1", "* * 0 * *", "@daily", "5/0 * * * *", "a"])
+def test_a_time_that_is_none_is_refused_before_the_server_is_asked(every: str) -> None:
+    with pytest.raises(ConfigurationError, match="minute hour day month weekday"):
+        submit("train-classifier", ARGUMENTS, host="http://127.0.0.1:9", every=every)
+
+
+@pytest.mark.parametrize("every", ["*/15 * * * *", "0 0 1 1,7 *", "5 4-6/2 * * 0"])
+def test_the_usual_ways_to_write_a_time_are_taken(every: str) -> None:
+    with serve() as api:
+        submit("train-classifier", ARGUMENTS, host=api.host, every=every)
+    assert api.recurring[0]["trigger"]["cron_schedule"]["cron"] == f"0 {every}"
+
+
+def test_days_that_cannot_be_are_refused() -> None:
+    with serve() as api, pytest.raises(ConfigurationError, match="1 to 3650 days"):
+        submit("train-classifier", ARGUMENTS, host=api.host, keep_days=-1)

@@ -7,7 +7,8 @@ from typer.testing import CliRunner
 from imaging.errors import ConfigurationError, NotFoundError, ServiceError
 from pipelines.run_record import RunRecord
 from tests.pipelines.kfp_api import serve
-from thorax.commands.pipelines import _arguments, app
+from thorax.commands.pipeline_arguments import arguments_of
+from thorax.commands.pipelines import app
 from thorax.live_steps import LiveSteps
 
 WHAT = ["train-classifier", "--recipe", "mobilenetv2_smoke", "--data", "."]
@@ -78,7 +79,7 @@ def test_the_runs_are_listed_with_the_code_of_their_error(home: Path) -> None:
 
 def changed(*changes: str) -> dict:
     given = {"trigger": "manual", "keep_split": False, "seed": 0}
-    return _arguments("mobilenetv2_smoke", "data", "", "dataset", list(changes), **given)["overrides"]
+    return arguments_of("mobilenetv2_smoke", "data", "", "dataset", list(changes), **given)["overrides"]
 
 
 def test_changes_are_read_as_json_or_text() -> None:
@@ -106,7 +107,7 @@ def test_a_change_that_cannot_be_is_refused_before_anything_starts(change: str, 
 
 def test_an_unknown_recipe_is_refused_with_those_there_are() -> None:
     with pytest.raises(NotFoundError, match="mobilenetv2_smoke"):
-        _arguments("resnet", "data", "", "dataset", [], trigger="manual", keep_split=False, seed=0)
+        arguments_of("resnet", "data", "", "dataset", [], trigger="manual", keep_split=False, seed=0)
 
 
 def test_steps_are_told_a_line_each_where_there_is_no_terminal(
@@ -120,3 +121,10 @@ def test_steps_are_told_a_line_each_where_there_is_no_terminal(
     assert out == ""
     assert err.split() == ["split-dataset", "done", "0.0", "s"]
     assert steps.table().row_count == 1
+
+
+def test_following_one_run_does_not_go_with_recurring_ones() -> None:
+    asked = ["submit", "train-classifier", "--host", "http://127.0.0.1:9", "--recipe", "smallcnn_phantom"]
+    result = CliRunner().invoke(app, [*asked, "--data", "x", "--every", "30 3 * * 1", "--wait"])
+    assert result.exit_code != 0
+    assert "does not go with --every" in str(result.exception)

@@ -2,44 +2,36 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from imaging.errors import ServiceError
+from thorax.commands.pipeline_arguments import (
+    Data,
+    DatasetName,
+    Json,
+    KeepSplit,
+    Labels,
+    Name,
+    Own,
+    Recipe,
+    Seed,
+    Set,
+    Trigger,
+    arguments_of,
+    for_pipeline,
+)
+from thorax.commands.pipelines_submit import submit
 from thorax.console import emit, say
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from imaging.config import TrainConfig
-    from pipelines.following import End
     from pipelines.run_record import RunResult
 
 app = typer.Typer(help="Run, compile and submit the pipelines.", no_args_is_help=True)
-
-SMALLEST_SIDE = 64
-"""Pixels; serving refuses smaller images, also a package's own reference image."""
-
-Name = Annotated[str, typer.Argument(help="A pipeline; `list` shows them.")]
-Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
-Recipe = Annotated[str, typer.Option(help="A recipe of imaging.recipes.")]
-Data = Annotated[str, typer.Option(help="Folder or s3:// address of images, or a dataset version.")]
-Labels = Annotated[str, typer.Option(help="Label table (CSV); class folders where absent.")]
-DatasetName = Annotated[str, typer.Option("--name", help="What the dataset's name starts with.")]
-Set = Annotated[
-    list[str] | None,
-    typer.Option("--set", help="Change a recipe's field: input.size=64; the value as JSON or text."),
-]
-Trigger = Annotated[Literal["manual", "drift", "schedule"], typer.Option(help="Why it is trained.")]
-KeepSplit = Annotated[bool, typer.Option("--keep-split", help="Keep the label table's own split.")]
-Seed = Annotated[int, typer.Option(help="Of the split.")]
-Own = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--argument", help="An argument of the pipeline's own: key=value, as folds=5; the value as JSON or text."
-    ),
-]
+app.command()(submit)
 
 
 @app.command()
@@ -60,8 +52,8 @@ def run(
     from pipelines.runner import run_local
     from thorax.live_steps import LiveSteps
 
-    given = _arguments(recipe, data, labels, name, changes or [], trigger=trigger, keep_split=keep_split, seed=seed)
-    arguments = _for_pipeline(pipeline, given, own or [])
+    given = arguments_of(recipe, data, labels, name, changes or [], trigger=trigger, keep_split=keep_split, seed=seed)
+    arguments = for_pipeline(pipeline, given, own or [])
     home = _sign_in(pipeline)
     with LiveSteps() as steps:
         result = run_local(pipeline, arguments, home=home, on_step=steps.on_step)
@@ -82,60 +74,6 @@ def compile_(
     from pipelines.compilation import compile_pipeline
 
     emit(str(compile_pipeline(pipeline, out)), as_json=False)
-
-
-@app.command()
-def submit(
-    pipeline: Name,
-    host: Annotated[str, typer.Option(help="Address of the Kubeflow Pipelines API.")],
-    recipe: Recipe,
-    data: Data,
-    labels: Labels = "",
-    name: DatasetName = "dataset",
-    changes: Set = None,
-    trigger: Trigger = "manual",
-    keep_split: KeepSplit = False,
-    seed: Seed = 0,
-    own: Own = None,
-    namespace: Annotated[str, typer.Option(help="Kubernetes namespace of a multi-user server.")] = "",
-    service_account: Annotated[str, typer.Option(help="Service account the steps run as.")] = "",
-    token: Annotated[str, typer.Option(envvar="THORAX_KFP_TOKEN", help="Bearer token.", show_envvar=True)] = "",
-    gpu: Annotated[str, typer.Option(help="Kind of GPU: t4, a100, h100, h200; any where absent.")] = "",
-    gpus: Annotated[int, typer.Option(help="How many, for each step that takes one.")] = 1,
-    wait: Annotated[bool, typer.Option("--wait", help="Follow it to its end; exit 1 where a step fails.")] = False,
-    as_json: Json = False,
-) -> None:
-    """Submit a pipeline to a Kubeflow Pipelines server."""
-    from pipelines.submit import submit as submit_run
-
-    given = _arguments(recipe, data, labels, name, changes or [], trigger=trigger, keep_split=keep_split, seed=seed)
-    arguments = _for_pipeline(pipeline, given, own or [])
-    where: dict[str, Any] = {
-        "host": host,
-        "token": token,
-        "namespace": namespace,
-        "service_account": service_account,
-        "gpu": gpu,
-    }
-    run = submit_run(pipeline, arguments, **where, gpus=gpus)
-    told = {"run_id": run.run_id, "url": run.url}
-    if wait:
-        say(run.url)
-        end = _followed(run.run_id, host, token)
-        told |= {"state": end.state, "failed": end.failed}
-    emit(told, as_json=as_json, text=told.get("state", run.url))
-    if wait and not end.passed:
-        raise typer.Exit(1)
-
-
-def _followed(run_id: str, host: str, token: str) -> "End":
-    """Tell each step's state until the run ends, and then what the failing one wrote."""
-    from pipelines.following import follow
-
-    end = follow(run_id, host=host, token=token, on_step=lambda step, state: say(f"{step} {state.lower()}"))
-    if end.failed:
-        say(f"{end.failed} failed; the end of its log:\n{end.log or '(the server has it no more)'}")
-    return end
 
 
 @app.command("list")
@@ -184,52 +122,6 @@ def _sign_in(pipeline: str) -> Path:
         if "champion" in parameters(find_pipeline(pipeline)) and not Settings().mlflow_uri:
             raise ServiceError("expected a registry to register in, got none; run `thorax up` first") from error
     return home
-
-
-def _arguments(
-    recipe: str, data: str, labels: str, name: str, changes: list[str], *, trigger: str, keep_split: bool, seed: int
-) -> dict[str, Any]:
-    """Return the pipeline's arguments; a recipe or change that cannot be is refused here, before anything starts."""
-    from imaging.recipes import changed_recipe
-    from imaging.recipes.overrides import parse_overrides
-
-    overrides = parse_overrides(changes)
-    config = changed_recipe(recipe, overrides)
-    return {
-        "source": data,
-        "recipe": recipe,
-        "labels": labels,
-        "name": name,
-        "size": _packed_side(config),
-        "subject": config.subject,
-        "seed": seed,
-        "keep_split": keep_split,
-        "overrides": overrides,
-        "trigger": trigger,
-    }
-
-
-def _packed_side(config: "TrainConfig") -> int:
-    """Return the side to pack images at; 0, the layout's own, where the recipe adds a border to smaller ones."""
-    if config.subject == "radiograph":
-        return max(config.input.size, SMALLEST_SIDE)
-    return 0 if config.input.fit == "pad" else config.input.size
-
-
-def _for_pipeline(pipeline: str, arguments: dict[str, Any], own: list[str]) -> dict[str, Any]:
-    """Leave out what this pipeline does not know and nobody chose; add what is its own."""
-    from imaging.recipes.overrides import parse_overrides
-    from pipelines.compilation import find_pipeline, parameters
-
-    known = parameters(find_pipeline(pipeline))
-    nobody_chose = {"trigger": "manual", "keep_split": False, "subject": "radiograph"}
-    kept = {name: value for name, value in arguments.items() if name in known or value != nobody_chose.get(name)}
-    given = parse_overrides(own)
-    if isinstance(given.get("space"), str):
-        from imaging.tuning.space import described, parse_space
-
-        given["space"] = described(parse_space([given["space"]]))
-    return {**kept, **given}
 
 
 def _found(result: "RunResult") -> str:
