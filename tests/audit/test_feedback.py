@@ -33,10 +33,11 @@ def test_the_database_itself_changes_and_deletes_nothing(tmp_path: Path) -> None
 
 
 def test_one_id_sent_by_many_at_once_is_one_row(tmp_path: Path) -> None:
-    store = FeedbackStore(tmp_path / "feedback.sqlite")
-    with ThreadPoolExecutor(8) as pool:
-        new = list(pool.map(lambda _: store.add(said()), range(24)))
-    assert new.count(True) == 1
+    for number in range(20):  # each time into a store that none of them has made yet
+        store = FeedbackStore(tmp_path / f"feedback-{number}.sqlite")
+        with ThreadPoolExecutor(8) as pool:
+            new = list(pool.map(lambda _, store=store: store.add(said()), range(24)))
+        assert new.count(True) == 1
     with pytest.raises(FeedbackConflictError):
         store.add(said(content={"label": "b"}))
 
