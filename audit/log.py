@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from audit.errors import AuditError, DamagedLogError, ForeignWitnessError
+from audit.errors import DamagedLogError, ForeignWitnessError
 from audit.event import Action, AuditEvent, canonical, checked_action, checked_details, sha256_hex, utc_text
 from audit.heads import head_text
 from audit.keys import fingerprint, kept, load_or_create_key, public_bytes, public_of, successor, take_over
@@ -135,6 +135,9 @@ class AuditLog:
         Every hash is computed and every signature compared with the witness's copy. Against the key are verified the
         last one, which vouches for the whole chain, each hundredth, and those without an equal copy; with
         `every_signature`, and to name what is wrong once something is, all of them.
+
+        Raises:
+            AuditError: the database or the witness's bucket does not answer, which says nothing about the record.
         """
         try:
             public = self.witness.public_key()
@@ -144,7 +147,7 @@ class AuditLog:
                 return Verification(ok=False, checked=0, problem=f"there is no public key in {self.witness.place}")
             found = self._verify(public, every=1 if every_signature else SOME)
             return found if found.ok or every_signature else self._verify(public, every=1)
-        except AuditError as error:
+        except (DamagedLogError, ForeignWitnessError) as error:
             return Verification(ok=False, checked=0, problem=str(error))
 
     def _verify(self, public: bytes, *, every: int) -> Verification:

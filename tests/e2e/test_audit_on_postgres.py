@@ -219,12 +219,12 @@ def test_another_key_cannot_go_on_with_a_log(log: AuditLog, tmp_path: Path) -> N
     with pytest.raises(AuditError, match=r"no signing\.key"):
         AuditLog(other).append("run.started", actor="x", subject="y")
     (other / "signing.key").write_text(secrets.token_hex(32))
-    with pytest.raises(AuditError, match="another key"):
+    with pytest.raises(AuditError, match="put that key back"):
         AuditLog(other).append("run.started", actor="x", subject="y")
     assert log.verify() == Verification(ok=True, checked=1)
 
 
-def test_a_bucket_that_is_away_stops_what_would_go_unwitnessed_and_verifying_says_so(
+def test_a_bucket_that_is_away_stops_what_would_go_unwitnessed_and_says_nothing_about_the_record(
     log: AuditLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill(log, 1)
@@ -232,7 +232,8 @@ def test_a_bucket_that_is_away_stops_what_would_go_unwitnessed_and_verifying_say
     away = AuditLog(log.path)
     with pytest.raises(AuditError, match="EndpointConnectionError"):
         away.append("run.started", actor="x", subject="y")
-    assert "EndpointConnectionError" in (away.verify().problem or "")
+    with pytest.raises(AuditError, match="EndpointConnectionError"):
+        away.verify()
     assert log.verify() == Verification(ok=True, checked=1)
 
 
