@@ -2,8 +2,8 @@
 
 Each head is an object of its own whose name says it all, so that one listing reads a thousand of them, and writers need
 no lock. The bucket should keep versions under an object lock with a default retention: then whoever holds the writers'
-keys can add heads, but take none away. Where it keeps versions, an object under a delete marker is still read, and of
-the public key the oldest version counts. Boto3 is imported where it is used.
+keys can add heads, but take none away. Where it keeps versions, an object under a delete marker is still read. The
+public key is the name of an object too: nothing is ever read but names. Boto3 is imported where it is used.
 """
 
 import os
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 CONNECT_TIMEOUT_S, READ_TIMEOUT_S = 5.0, 20.0
 ATTEMPTS = 4
 SEQ_DIGITS = 15
-ABSENT = frozenset({"NoSuchKey", "404", "NotFound"})
+VERSIONS, OBJECTS = ("list_object_versions", "Versions"), ("list_objects_v2", "Contents")
+"""How a bucket is read, and what its answer calls what it holds."""
 
 
 class BucketWitness:
@@ -44,20 +45,18 @@ class BucketWitness:
             raise DamagedLogError(f"THORAX_AUDIT_WITNESS is {address!r}: expected s3://bucket/prefix")
 
     def public_key(self) -> bytes | None:
-        """Return the public key kept here, if any; its oldest version where the bucket keeps versions."""
-        from botocore.exceptions import BotoCoreError, ClientError
+        """Return the public key kept here, if any.
 
-        name = self._prefix + PUBLIC_KEY_NAME
+        Raises:
+            DamagedLogError: somebody put another one beside it.
+        """
+        keys = {name for name in self._names(self._prefix + PUBLIC_KEY_NAME) if name.startswith("-")}
+        if not keys:
+            return None
+        if len(keys) > 1:
+            raise DamagedLogError(f"there are {len(keys)} public keys in {self.place}: a log begins with one")
         try:
-            oldest = self._oldest(name)
-            found = self._s3.get_object(Bucket=self._bucket, Key=name, **oldest)["Body"].read(4096)
-            raw = bytes.fromhex(found.decode("ascii", "replace").strip())
-        except ClientError as error:
-            if error.response["Error"]["Code"] in ABSENT:
-                return None
-            raise self._failed("does not give the public key", error) from error
-        except BotoCoreError as error:
-            raise self._failed("does not give the public key", error) from error
+            raw = bytes.fromhex(keys.pop().removeprefix("-"))
         except ValueError as error:
             raise DamagedLogError(f"the public key in {self.place} is no key") from error
         if len(raw) != KEY_BYTES:
@@ -67,11 +66,11 @@ class BucketWitness:
     def keep_public_key(self, public: bytes) -> None:
         """Write the public key, unless there is one."""
         if self.public_key() is None:
-            self._put(self._prefix + PUBLIC_KEY_NAME, public.hex() + "\n")
+            self._put(f"{self._prefix}{PUBLIC_KEY_NAME}-{public.hex()}", public.hex() + "\n")
 
     def begin(self, key: "Ed25519PrivateKey", *, is_new: bool) -> None:
         """Write head 0 of a new log."""
-        begin_log(self, key, has_heads=next(self._names(most=1), None) is not None, is_new=is_new)
+        begin_log(self, key, has_heads=next(self._names(self._heads, most=1), None) is not None, is_new=is_new)
 
     def add(self, seq: int, record_hash: str, signature: str) -> None:
         """Write one head as an object; writing it again changes nothing.
@@ -87,7 +86,7 @@ class BucketWitness:
 
     def read(self, keys: Sequence[bytes] | None = None) -> Heads:
         """Return every head that was ever written here."""
-        return collect(((f"object {name}", _head_of(name)) for name in self._names()), keys)
+        return collect(((f"object {name}", _head_of(name)) for name in self._names(self._heads)), keys)
 
     @property
     def _heads(self) -> str:
@@ -122,26 +121,19 @@ class BucketWitness:
         except ClientError:  # a store without versions, or keys that may not ask
             return False
 
-    def _oldest(self, name: str) -> dict[str, str]:
-        if not self._keeps_versions:
-            return {}
-        pages = self._s3.get_paginator("list_object_versions").paginate(Bucket=self._bucket, Prefix=name)
-        found = [one for page in pages for one in page.get("Versions", []) if one["Key"] == name]
-        return {"VersionId": min(found, key=lambda one: one["LastModified"])["VersionId"]} if found else {}
-
-    def _names(self, most: int | None = None) -> Iterator[str]:
-        """Yield the names of heads without their folder."""
+    def _names(self, begin: str, *, most: int | None = None) -> Iterator[str]:
+        """Yield the rest of the names that begin so."""
         from botocore.exceptions import BotoCoreError, ClientError
 
-        kind, inside = ("list_object_versions", "Versions") if self._keeps_versions else ("list_objects_v2", "Contents")
         limits = {"PaginationConfig": {"MaxItems": most}} if most else {}
         try:
-            pages = self._s3.get_paginator(kind).paginate(Bucket=self._bucket, Prefix=self._heads, **limits)
+            kind, inside = VERSIONS if self._keeps_versions else OBJECTS
+            pages = self._s3.get_paginator(kind).paginate(Bucket=self._bucket, Prefix=begin, **limits)
             for page in pages:
                 for one in page.get(inside, []):
-                    yield one["Key"].removeprefix(self._heads)
+                    yield one["Key"].removeprefix(begin)
         except (BotoCoreError, ClientError) as error:
-            raise self._failed("does not list the heads", error) from error
+            raise self._failed("does not list what it holds", error) from error
 
     def _put(self, name: str, text: str) -> None:
         from botocore.exceptions import BotoCoreError, ClientError

@@ -1,16 +1,13 @@
-"""What a bucket that keeps versions gives: heads under a delete marker, and the first public key, not the newest.
+"""What a bucket that keeps versions gives: heads under a delete marker, and the public key likewise.
 
 The bucket's answers are played (botocore's stub): `rclone serve s3`, which the other tests use, keeps no versions.
 """
 
-import io
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 
 import boto3
 import pytest
-from botocore.response import StreamingBody
 from botocore.stub import Stubber
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -61,30 +58,28 @@ def test_a_head_that_somebody_deleted_is_still_read(stub: tuple[BucketWitness, S
     assert head.hash == "2" * 64
 
 
-def test_of_a_public_key_that_was_written_over_the_first_counts(stub: tuple[BucketWitness, Stubber]) -> None:
+@pytest.mark.parametrize("others", [[], ["ab" * 32]], ids=["one", "two"])
+def test_a_public_key_that_was_deleted_is_still_read_and_a_second_one_is_told(
+    stub: tuple[BucketWitness, Stubber], others: list[str]
+) -> None:
     witness, played = stub
-    name = "log/audit.pub"
-    versions = [
-        {"Key": name, "VersionId": "late", "LastModified": datetime(2026, 3, 1, tzinfo=UTC)},
-        {"Key": name, "VersionId": "first", "LastModified": datetime(2026, 1, 1, tzinfo=UTC)},
-        {"Key": f"{name}.bak", "VersionId": "other", "LastModified": datetime(2025, 1, 1, tzinfo=UTC)},
-    ]
+    keys = [{"Key": f"log/audit.pub-{text}", "IsLatest": False} for text in (PUBLIC.hex(), PUBLIC.hex(), *others)]
     keeps_versions(played)
-    played.add_response("list_object_versions", {"Versions": versions}, {"Bucket": "thorax-audit", "Prefix": name})
-    body = f"{PUBLIC.hex()}\n".encode()
     played.add_response(
-        "get_object",
-        {"Body": StreamingBody(io.BytesIO(body), len(body))},
-        {"Bucket": "thorax-audit", "Key": name, "VersionId": "first"},
+        "list_object_versions", {"Versions": keys}, {"Bucket": "thorax-audit", "Prefix": "log/audit.pub"}
     )
-    assert witness.public_key() == PUBLIC
+    if others:
+        with pytest.raises(DamagedLogError, match="2 public keys"):
+            witness.public_key()
+    else:
+        assert witness.public_key() == PUBLIC
 
 
 def test_what_a_bucket_refuses_is_said_by_its_code(stub: tuple[BucketWitness, Stubber]) -> None:
     witness, played = stub
     played.add_client_error("get_bucket_versioning", "AccessDenied", http_status_code=403)
     played.add_client_error("list_objects_v2", "AccessDenied", http_status_code=403)
-    with pytest.raises(AuditError, match="does not list the heads: AccessDenied"):
+    with pytest.raises(AuditError, match="does not list what it holds: AccessDenied"):
         witness.read()
     played.add_client_error("put_object", "InvalidRequest", http_status_code=400)
     with pytest.raises(AuditError, match=r"the event 3 is kept, but its witness cannot be written: .*InvalidRequest"):
