@@ -162,5 +162,7 @@ def _coded(error: "psycopg.Error") -> AuditError:
         return DamagedLogError("this login may not write the audit record: see `thorax audit schema --writer NAME`")
     said = error.diag.message_primary or type(error).__name__  # a failed connection's own text names host and user
     if isinstance(error, psycopg.OperationalError):
-        return BusyError(f"the audit database does not answer: {said}")
+        return BusyError(
+            f"the audit database does not answer ({said}): is it up, and THORAX_AUDIT_DATABASE its address?"
+        )
     return DamagedLogError(f"the audit database cannot be used: {said}")

@@ -15,21 +15,13 @@ import pytest
 from audit import AuditError, AuditLog
 from audit.postgres import RULES, schema
 from audit.verification import Verification
+from tests.audit.test_many_writers import WRITER
 from tests.e2e.postgres_stand import Postgres, postgres_stand
 from tests.s3_api import s3_api
 
 pytestmark = [pytest.mark.e2e, pytest.mark.beside, pytest.mark.timeout(300)]
 PORT = 21849
 ROOT = Path(__file__).resolve().parents[2]
-WRITER = """
-import sys
-from pathlib import Path
-from audit import AuditLog
-log, name, count = AuditLog(Path(sys.argv[1])), sys.argv[2], int(sys.argv[3])
-for index in range(count):
-    log.append("run.started", actor=name, subject=f"run/{index}")
-    print(index, flush=True)
-"""
 Ask = Callable[[str], "subprocess.CompletedProcess[str]"]
 
 
